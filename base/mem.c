@@ -59,16 +59,29 @@ void *cv_realloc(void *p, size_t count, size_t size)
     return realloc(p, n == 0 ? 1 : n);
 }
 
+static const size_t huge_page = (size_t)2 << 20;
+
+static size_t alignment_for(size_t n)
+{
+    return n >= 2 * huge_page ? huge_page : 64;
+}
+
+size_t cv_alloc_aligned_bytes(size_t n)
+{
+    size_t align = alignment_for(n), rounded;
+    if (!cv_add_size(n == 0 ? 1 : n, align - 1, &rounded))
+        return 0;
+    return rounded & ~(align - 1);
+}
+
 void *cv_alloc_aligned(size_t n)
 {
-    const size_t huge = (size_t)2 << 20;
-    size_t align = n >= 2 * huge ? huge : 64, rounded;
-    if (!cv_add_size(n == 0 ? 1 : n, align - 1, &rounded) || must_fail())
+    size_t align = alignment_for(n), rounded = cv_alloc_aligned_bytes(n);
+    if (rounded == 0 || must_fail())
         return NULL;
-    rounded &= ~(align - 1);
     void *p = aligned_alloc(align, rounded);
 #ifdef MADV_HUGEPAGE
-    if (p != NULL && align == huge)
+    if (p != NULL && align == huge_page)
         (void)madvise(p, rounded, MADV_HUGEPAGE); /* faster where the system has them, no harm where not */
 #endif
     return p;

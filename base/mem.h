@@ -23,6 +23,8 @@ void *cv_calloc(size_t count, size_t size);
 void *cv_realloc(void *p, size_t count, size_t size);
 /* 64-byte aligned; for large blocks asks for huge pages. Freed with cv_free. Contents undefined. */
 void *cv_alloc_aligned(size_t n);
+/* What cv_alloc_aligned really takes for n bytes (rounded up to its alignment); 0 when that overflows. */
+size_t cv_alloc_aligned_bytes(size_t n);
 char *cv_strdup(const char *s);
 char *cv_strndup(const char *s, size_t n);
 void cv_free(void *p); /* NULL is fine */
