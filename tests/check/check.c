@@ -146,7 +146,7 @@ static void clean_up(void)
 int check_main(int argc, char **argv, const struct check_case *cases, size_t n_cases)
 {
     const char *only = NULL;
-    unsigned n_pass = 0, n_fail = 0, n_skip = 0;
+    volatile unsigned n_pass = 0, n_fail = 0, n_skip = 0; /* they live across the longjmp */
     setvbuf(stdout, NULL, _IOLBF, 0);
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc) {
