@@ -47,8 +47,10 @@ enum cv_dtype {
     CV_DTYPE_TQ1_0 = 34,
     CV_DTYPE_TQ2_0 = 35,
     CV_DTYPE_MXFP4 = 39,
-    CV_DTYPE_NVFP4 = 40
-    /* Q1_0, Q2_0: see dtype.c, numbers as in the conformance data */
+    CV_DTYPE_NVFP4 = 40,
+    CV_DTYPE_Q1_0 = 41,
+    CV_DTYPE_Q2_0 = 42,
+    CV_DTYPE_COUNT = 43 /* one past the largest number; not every number below it is a type */
 };
 
 struct cv_dtype_info {

@@ -42,10 +42,10 @@ struct cv_str { /* borrowed bytes; not NUL-terminated */
 struct cv_gguf_kv {
     struct cv_str key;
     enum cv_gguf_type type;
-    enum cv_gguf_type item; /* ARRAY: type of its elements (never ARRAY: nested ones are skipped as opaque, n = 0) */
-    size_t n;               /* ARRAY: number of elements */
-    const void *data;       /* the value's bytes in the file, little-endian, unaligned */
-    size_t size_bytes;      /* of the value in the file: lets a writer copy it without understanding it */
+    enum cv_gguf_type item; /* ARRAY: type of its elements; item ARRAY is opaque: n = 0, data begins at its count */
+    size_t n;               /* ARRAY: number of elements; 1 otherwise */
+    const void *data;       /* the value's bytes in the file, little-endian, unaligned; ARRAY: its first element */
+    size_t size_bytes;      /* of data: lets a writer copy it without understanding it */
     struct cv_str *strings; /* ARRAY of STRING: n of them, in the arena; STRING: one */
 };
 
@@ -68,13 +68,14 @@ struct cv_gguf {
     size_t n_tensor;
     size_t data_offset; /* where the data section begins in the file */
     size_t data_len;
-    void *index; /* hash tables of names and keys; private */
+    void *index; /* names and keys in order; private */
 };
 
 /*
  * Parse data[0..len). *out lives in arena and borrows data, which must outlive it. file_len is the length of the whole
  * file when data holds only its beginning (a header fetched alone), else equal to len.
- * Errors: CV_ERR_FORMAT, CV_ERR_LIMIT, CV_ERR_NOMEM; "byte N: ..." in the message.
+ * Errors: CV_ERR_FORMAT, CV_ERR_LIMIT, CV_ERR_NOMEM, CV_ERR_UNSUPPORTED (big-endian, version 1, an unknown tensor
+ * type); "byte N: ..." in the message.
  */
 bool cv_gguf_parse(struct cv_gguf **out, const void *data, size_t len, size_t file_len, struct cv_arena *arena,
                    struct cv_error *err);
@@ -84,8 +85,8 @@ const struct cv_gguf_kv *cv_gguf_find(const struct cv_gguf *g, const char *key);
 const struct cv_gguf_tensor *cv_gguf_tensor(const struct cv_gguf *g, const char *name);
 
 /*
- * Values by key, converted between the number types where nothing is lost. true: *out was set. false with err->code
- * CV_ERR_NOT_FOUND: no such key; CV_ERR_FORMAT: another type, or out of range.
+ * Values by key, converted between the number types where nothing is lost (F64 is rounded to F32). true: *out was set.
+ * false with err->code CV_ERR_NOT_FOUND: no such key; CV_ERR_FORMAT: another type, or out of range.
  */
 bool cv_gguf_u32(const struct cv_gguf *g, const char *key, uint32_t *out, struct cv_error *err);
 bool cv_gguf_u64(const struct cv_gguf *g, const char *key, uint64_t *out, struct cv_error *err);
@@ -103,7 +104,7 @@ bool cv_gguf_kv_f64(const struct cv_gguf_kv *kv, size_t i, double *out);  /* any
  */
 struct cv_gguf_writer; /* opaque */
 struct cv_gguf_writer *cv_gguf_writer_new(uint32_t alignment); /* NULL: no memory; alignment 0 = 32 */
-void cv_gguf_writer_free(struct cv_gguf_writer *w);
+void cv_gguf_writer_free(struct cv_gguf_writer *w); /* NULL is fine */
 bool cv_gguf_put_u32(struct cv_gguf_writer *w, const char *key, uint32_t v, struct cv_error *err);
 bool cv_gguf_put_u64(struct cv_gguf_writer *w, const char *key, uint64_t v, struct cv_error *err);
 bool cv_gguf_put_f32(struct cv_gguf_writer *w, const char *key, float v, struct cv_error *err);
@@ -114,10 +115,13 @@ bool cv_gguf_put_strings(struct cv_gguf_writer *w, const char *key, const struct
 /* data: n packed little-endian elements of a fixed-size type */
 bool cv_gguf_put_array(struct cv_gguf_writer *w, const char *key, enum cv_gguf_type item, const void *data, size_t n,
                        struct cv_error *err);
-bool cv_gguf_put_kv(struct cv_gguf_writer *w, const struct cv_gguf_kv *kv, struct cv_error *err); /* a copy */
+/* A copy of a pair that was read. general.alignment is left out: the writer puts its own. */
+bool cv_gguf_put_kv(struct cv_gguf_writer *w, const struct cv_gguf_kv *kv, struct cv_error *err);
 /* Declares a tensor; its data section offset is where the declared ones before it end, aligned. */
 bool cv_gguf_put_tensor(struct cv_gguf_writer *w, const char *name, enum cv_dtype dtype, const size_t *dim,
                         uint32_t n_dim, struct cv_error *err);
+/* How many zero bytes follow n bytes of tensor data. */
+size_t cv_gguf_write_pad(const struct cv_gguf_writer *w, size_t n);
 /* The finished header, padded to the start of the data section. out is appended to. */
 bool cv_gguf_writer_finish(struct cv_gguf_writer *w, struct cv_buf *out, struct cv_error *err);
 

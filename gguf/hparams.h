@@ -34,11 +34,18 @@ struct cv_hparams {
     float rope_factor;                 /* rope.scaling.factor */
     uint32_t rope_orig_ctx;            /* rope.scaling.original_context_length; n_ctx_train when absent */
     float yarn_ext_factor, yarn_attn_factor, yarn_beta_fast, yarn_beta_slow; /* rope.scaling.*, with their defaults */
+    float yarn_log_mul;   /* rope.scaling.yarn_log_multiplier; 0 when absent */
     float attn_scale;     /* attention.scale; 0 = 1 / sqrt(n_embd_head_k) */
+    bool varies;          /* n_head, n_head_kv or n_ff differ from layer to layer: the numbers here are the largest */
 };
 
-/* Errors: CV_ERR_FORMAT (missing or senseless), CV_ERR_LIMIT. Knows the keys of every decoder family; a family that
+/* Errors: CV_ERR_FORMAT (missing or senseless), CV_ERR_LIMIT, CV_ERR_UNSUPPORTED (rope scaling of another type). A
+ * recurrent family without attention has n_head = n_head_kv = 0; everywhere else they are at least 1. Knows the keys of every decoder family; a family that
  * the engine lacks is still read, so that a plan can be shown for it. */
 bool cv_hparams_read(struct cv_hparams *out, const struct cv_gguf *g, struct cv_error *err);
+/* The number of layer `layer` under the key ARCH.name, which may hold one number or one per layer; fallback when there
+ * is no such key, too few elements, or no whole number. */
+uint32_t cv_hparams_of_layer(const struct cv_hparams *h, const struct cv_gguf *g, const char *name, uint32_t layer,
+                             uint32_t fallback);
 
 #endif
