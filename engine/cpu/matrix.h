@@ -29,11 +29,13 @@ enum {
     CV_ISA_AVX2 = 1 << 0,       /* AVX2, FMA, F16C */
     CV_ISA_AVX_VNNI = 1 << 1,   /* and VEX-encoded vpdpbusd */
     CV_ISA_AVX512 = 1 << 2,     /* F, BW, VL, DQ */
-    CV_ISA_AVX512_VNNI = 1 << 3
+    CV_ISA_AVX512_VNNI = 1 << 3,
+    CV_ISA_AMX_INT8 = 1 << 4    /* tile products of bytes */
 };
 
-/* What this processor (and system) can do. CARAVAN_ISA=ref|avx2|avxvnni|avx512 in the environment narrows it. */
+/* What this processor (and system) can do. CARAVAN_ISA=ref|avx2|avxvnni|avx512|amx in the environment narrows it. */
 unsigned cv_isa_detect(void);
+/* Of the kernels these bits lead to: "amx", "avx512", "avxvnni", "avx2", "ref". */
 const char *cv_isa_name(unsigned isa);
 
 struct cv_matrix {
@@ -53,14 +55,19 @@ void cv_matrix_pack(struct cv_matrix *m, const void *src, size_t first, size_t n
 /* out[k] = row of the matrix as f32 (what the embedding needs). */
 void cv_matrix_get_row(const struct cv_matrix *m, size_t row, float *out);
 
-/* Activation rows, prepared for the matrices of one dtype. The memory is the caller's. */
+/*
+ * Activation rows, prepared. The memory is the caller's. What was prepared for one quantized type serves all of them,
+ * and so for the float types: cv_dtype_wants_quantized_acts is all that counts. The quantized layout is the kernels'
+ * own (internal.h).
+ */
 struct cv_acts {
     size_t n_row, k;
     bool quantized;      /* which form: follows from the weights' dtype */
     const float *f32;    /* [n_row][k], borrowed; quantized == false */
-    int8_t *q;           /* quantized: [n_row][k] */
-    float *scale;        /* quantized: [n_row][k / 32] */
-    int32_t *sum;        /* quantized: [n_row][k / 32], sum of q over a group */
+    int8_t *q;           /* quantized: n_row * k values, in groups of 32 */
+    float *scale;        /* quantized: one per group */
+    float *sum;          /* quantized: sum of q, one per group */
+    int32_t *nsum;       /* quantized: minus the sum of q over a group and over its halves, three per group */
 };
 
 bool cv_dtype_wants_quantized_acts(enum cv_dtype weights);
@@ -78,7 +85,7 @@ void cv_matmul_many(float *const *y, const size_t *ldy, const struct cv_matrix *
                     const struct cv_acts *x, struct cv_pool *pool);
 
 /* Chooses the kernels; call once before the first product, from main or a test (which may call it again while nothing
- * runs). isa: bits that may be used. */
+ * runs). isa: bits that may be used, of those that cv_isa_detect found. Without it the reference kernels run. */
 void cv_matrix_init(unsigned isa);
 
 #endif
