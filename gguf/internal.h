@@ -15,6 +15,9 @@ typedef void cv_dequantize_fn(const unsigned char *src, float *dst, size_t n_blo
 extern cv_dequantize_fn *const cv_dequantize_simple[CV_DTYPE_COUNT]; /* floats, and blocks with one scale */
 extern cv_dequantize_fn *const cv_dequantize_super[CV_DTYPE_COUNT];  /* blocks with scales within */
 
+/* The other way. importance: NULL or a weight per value. */
+typedef void cv_quantize_fn(const float *src, const float *importance, unsigned char *dst, size_t n_block);
+
 /* The 16 levels of IQ4_NL and IQ4_XS. */
 extern const int8_t cv_iq4_levels[16];
 
