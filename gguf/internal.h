@@ -17,6 +17,8 @@ extern cv_dequantize_fn *const cv_dequantize_super[CV_DTYPE_COUNT];  /* blocks w
 
 /* The other way. importance: NULL or a weight per value. */
 typedef void cv_quantize_fn(const float *src, const float *importance, unsigned char *dst, size_t n_block);
+cv_quantize_fn cv_to_q4_k, cv_to_q5_k, cv_to_q6_k;
+extern const float cv_quantize_ones[32]; /* the importance of those who were given none */
 
 /* The 16 levels of IQ4_NL and IQ4_XS. */
 extern const int8_t cv_iq4_levels[16];
