@@ -33,6 +33,9 @@
 #define CV_MAX_DEVICES       64u                /* of one node */
 #define CV_MAX_CALL_BYTES    (64u << 20)        /* one control message */
 #define CV_MAX_NODE_NAME     64u
+#define CV_MAX_HELD_MODELS   4096u              /* in a node's layer cache */
+#define CV_MAX_SOURCES       64u                /* blob servers named in one LOAD */
+#define CV_MAX_CALL_TEXT     4096u              /* bytes of an address, a name or a message in a call */
 
 /* Clients */
 #define CV_MAX_HTTP_BODY     (64u << 20)
@@ -47,6 +50,9 @@
 #define CV_MAX_TEMPLATE_BYTES (4u << 20)
 #define CV_MAX_TEMPLATE_OUTPUT (64u << 20)
 #define CV_MAX_TEMPLATE_STEPS (50u * 1000u * 1000u)
-#define CV_MAX_TEMPLATE_DEPTH 200u
+#define CV_MAX_TEMPLATE_DEPTH 200u             /* nesting in the source, of macro calls, of values */
+#define CV_MAX_TEMPLATE_FRAMES 2000u           /* nodes of a template that are being evaluated at the same time */
+#define CV_MAX_TEMPLATE_MEMORY (256u << 20)    /* a parsed template, and what one render makes */
+#define CV_MAX_TEMPLATE_RANGE 100000u          /* numbers of range(), as Jinja's sandbox has it */
 
 #endif
