@@ -1,9 +1,10 @@
 /*
  * carry.h - what flows between stages, packed: a row of n_embd floats as f32 or as scaled f16.
  *
- * An f16 row is one f32 scale (a power of two; 1 unless the row's largest magnitude is past 32768) and then width
- * halves, so that a large residual stream does not overflow: value = half * scale. Error: one rounding to 11 bits,
- * NMSE about 3e-8. Rows are padded to 4 bytes. The same bytes come out with and without F16C or NEON.
+ * An f16 row is one f32 scale and then width halves: value = half * scale. The scale is the power of two that brings the
+ * row's largest finite magnitude into [16384, 32768), so neither a large residual stream overflows nor a small one
+ * loses bits. Error: one rounding to 11 bits, NMSE about 4e-8. Rows are padded to 4 bytes. The same bytes come out on
+ * every processor.
  */
 #ifndef CV_PROTO_CARRY_H
 #define CV_PROTO_CARRY_H
@@ -28,9 +29,13 @@ bool cv_carry_parse(const char *name, enum cv_carry *out, struct cv_error *err);
 /* Bytes of one packed row; 0 for NONE and for what cannot be packed. */
 size_t cv_carry_row_bytes(enum cv_carry type, uint32_t width);
 
-/* n_row rows of width floats, F32 or F16. Values past +-65504 * 2^111 and infinities stay infinite; NaN stays NaN.
+/* n_row rows of width floats, F32 or F16. Infinities stay infinite, NaN stays NaN, zeros keep their sign.
  * dst has n_row * cv_carry_row_bytes bytes, aligned to 4. */
 void cv_carry_encode(enum cv_carry type, const float *rows, uint32_t n_row, uint32_t width, void *dst);
 void cv_carry_decode(enum cv_carry type, const void *src, uint32_t n_row, uint32_t width, float *rows);
+
+/* F16 without special instructions: what the fast ones are compared with. width floats to 4 + 2 * width bytes. */
+void cv_carry_pack_f16_ref(const float *row, uint32_t width, void *dst);
+void cv_carry_unpack_f16_ref(const void *src, uint32_t width, float *row);
 
 #endif
