@@ -4,7 +4,13 @@
 
 #include "gguf/dtype.h"
 
-enum { MAX_N = 32, ROUNDS = 4 };
+/* Sums run in LANES parallel sums, which a compiler makes vectors of. */
+enum { MAX_N = 32, LANES = 8, ROUNDS = 4 };
+
+static float sum(const float lane[LANES])
+{
+    return ((lane[0] + lane[1]) + (lane[2] + lane[3])) + ((lane[4] + lane[5]) + (lane[6] + lane[7]));
+}
 
 uint16_t cv_fit_half(float v)
 {
@@ -16,25 +22,30 @@ float cv_fit_codes(const float *x, const float *w, size_t n, float scale, float 
 {
     /* Where 1 / scale overflows, the values are below what the type can hold: code 0 is as good as any. */
     const float inverse = scale == 0.0f || fabsf(scale) < 0x1p-120f ? 0.0f : 1.0f / scale;
-    float error = 0.0f;
-    for (size_t i = 0; i < n; i++) {
-        const float code = cv_code((x[i] + min) * inverse, low, high), d = x[i] - (scale * code - min);
-        error += w[i] * d * d;
-        if (q != NULL)
-            q[i] = (int8_t)code;
+    float error[LANES] = {0};
+    for (size_t i = 0; i < n; i += LANES) {
+        for (size_t k = 0; k < LANES; k++) {
+            const float code = cv_code((x[i + k] + min) * inverse, low, high), d = x[i + k] - (scale * code - min);
+            error[k] += w[i + k] * d * d;
+        }
     }
-    return error;
+    for (size_t i = 0; q != NULL && i < n; i++)
+        q[i] = (int8_t)cv_code((x[i] + min) * inverse, low, high);
+    return sum(error);
 }
 
 /* Codes for x * inverse; returns the best scale for them and what it explains of the sum of squares. */
 static float score_scale(const float *x, const float *w, size_t n, float inverse, float low, float high, float *scale)
 {
-    float xq = 0.0f, qq = 0.0f;
-    for (size_t i = 0; i < n; i++) {
-        const float code = cv_code(x[i] * inverse, low, high);
-        xq += w[i] * x[i] * code;
-        qq += w[i] * code * code;
+    float xqs[LANES] = {0}, qqs[LANES] = {0};
+    for (size_t i = 0; i < n; i += LANES) {
+        for (size_t k = 0; k < LANES; k++) {
+            const float code = cv_code(x[i + k] * inverse, low, high);
+            xqs[k] += w[i + k] * x[i + k] * code;
+            qqs[k] += w[i + k] * code * code;
+        }
     }
+    const float xq = sum(xqs), qq = sum(qqs);
     *scale = qq > 0.0f ? xq / qq : 0.0f;
     return qq > 0.0f ? xq * *scale : 0.0f;
 }
@@ -72,15 +83,19 @@ float cv_fit_scale(const float *x, const float *w, size_t n, float low, float hi
 static float refit_affine(const float *x, const float *w, size_t n, float inverse, float high, bool below_zero,
                           float *scale, float *min)
 {
-    float code[MAX_N], sw = 0.0f, sx = 0.0f, sq = 0.0f, sxq = 0.0f, sqq = 0.0f, error = 0.0f;
-    for (size_t i = 0; i < n; i++) {
-        code[i] = cv_code((x[i] + *min) * inverse, 0.0f, high);
-        sw += w[i];
-        sx += w[i] * x[i];
-        sq += w[i] * code[i];
-        sxq += w[i] * x[i] * code[i];
-        sqq += w[i] * code[i] * code[i];
+    float code[MAX_N], l[5][LANES] = {{0}}, errors[LANES] = {0};
+    for (size_t i = 0; i < n; i += LANES) {
+        for (size_t k = 0; k < LANES; k++) {
+            const float c = cv_code((x[i + k] + *min) * inverse, 0.0f, high), v = x[i + k], weight = w[i + k];
+            code[i + k] = c;
+            l[0][k] += weight;
+            l[1][k] += weight * v;
+            l[2][k] += weight * c;
+            l[3][k] += weight * v * c;
+            l[4][k] += weight * c * c;
+        }
     }
+    const float sw = sum(l[0]), sx = sum(l[1]), sq = sum(l[2]), sxq = sum(l[3]), sqq = sum(l[4]);
     const float determinant = sw * sqq - sq * sq;
     if (!(determinant > 0.0f))
         return INFINITY;
@@ -90,11 +105,13 @@ static float refit_affine(const float *x, const float *w, size_t n, float invers
         *min = 0.0f;
         *scale = sxq / sqq;
     }
-    for (size_t i = 0; i < n; i++) {
-        const float d = x[i] - (*scale * code[i] - *min);
-        error += w[i] * d * d;
+    for (size_t i = 0; i < n; i += LANES) {
+        for (size_t k = 0; k < LANES; k++) {
+            const float d = x[i + k] - (*scale * code[i + k] - *min);
+            errors[k] += w[i + k] * d * d;
+        }
     }
-    return *scale > 0.0f ? error : INFINITY;
+    return *scale > 0.0f ? sum(errors) : INFINITY;
 }
 
 void cv_fit_affine(const float *x, const float *w, size_t n, float high, bool below_zero, float *scale, float *min)

@@ -20,13 +20,16 @@ static inline float cv_nearest(float v)
 /* The code in [low, high] nearest to v, which may be anything (low for a NaN). */
 static inline float cv_code(float v, float low, float high)
 {
-    return cv_nearest(v > high ? high : v >= low ? v : low);
+    v = v > high ? high : v; /* in this form each is one instruction */
+    v = v > low ? v : low;
+    return cv_nearest(v);
 }
 
-/* x[i] ~ scale * q, q in [low, high] with low < 0 < high. scale may be negative; 0 when all x are. n <= 32. */
+/* x[i] ~ scale * q, q in [low, high] with low < 0 < high. scale may be negative; 0 when all x are. n <= 32, a multiple of 8
+ * here and below. */
 float cv_fit_scale(const float *x, const float *w, size_t n, float low, float high);
 
-/* x[i] ~ scale * q - min, q in [0, high]. scale >= 0; min >= 0 if below_zero. n <= 32. */
+/* x[i] ~ scale * q - min, q in [0, high]. scale >= 0; min >= 0 if below_zero. */
 void cv_fit_affine(const float *x, const float *w, size_t n, float high, bool below_zero, float *scale, float *min);
 
 /* sum of w * (x - (scale * q - min))^2 with the nearest codes in [low, high], which are stored to q (may be NULL). */
