@@ -30,7 +30,14 @@ struct cv_stage_spec {
     uint32_t n_ctx;                   /* positions of one sequence */
     uint32_t n_batch;                 /* rows of one step, at most */
     enum cv_dtype kv_type;            /* F32 or F16 */
+    uint32_t n_threads;               /* cv_stage_measure: of the pool there will be; 0 = cv_cpu_count() */
 };
+
+/*
+ * Chooses the kernels (bits of cv_isa_detect, engine/cpu/matrix.h) for this process. Without it the first stage takes
+ * all the processor has. While no stage steps.
+ */
+void cv_engine_init(unsigned isa);
 
 /*
  * Where the packed bytes of a tensor come from. get returns borrowed bytes of exactly t->size_bytes, valid until done
@@ -50,7 +57,7 @@ struct cv_load_progress {
 
 /* What a stage takes, in bytes, as the allocator will really take it. */
 struct cv_stage_memory {
-    uint64_t weights; /* repacked */
+    uint64_t weights; /* repacked; an embedding without a tied head stays where its source has it and is not counted */
     uint64_t kv;      /* n_slots sequences of n_ctx positions, all pages in use */
     uint64_t work;    /* buffers for the largest step */
 };
@@ -68,6 +75,9 @@ void cv_stage_free(struct cv_stage *s);
 /* The same arithmetic without loading anything. */
 bool cv_stage_measure(const struct cv_gguf *meta, const struct cv_stage_spec *spec, struct cv_stage_memory *out,
                       struct cv_error *err);
+
+/* What a stage has taken; the pages of the sequence memory are touched only as they come into use. */
+void cv_stage_taken(const struct cv_stage *s, struct cv_stage_memory *out);
 
 /* Is this tensor one of the stage's? (By name; what a worker has to fetch.) */
 bool cv_stage_needs(const struct cv_gguf *meta, const struct cv_stage_spec *spec, const char *tensor_name);
