@@ -36,7 +36,7 @@
 enum {
     CV_ACT_GROUP = 32,     /* values under one activation scale */
     CV_ACT_PANEL = 16,     /* activation rows interleaved */
-    CV_ROW_BLOCK_MAX = 256 /* rows one call of a kernel gets at most */
+    CV_ROW_BLOCK_MAX = 128 /* rows one call of a kernel gets at most */
 };
 
 enum cv_mm_type {

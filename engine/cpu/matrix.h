@@ -26,11 +26,11 @@ enum { CV_MATRIX_GROUP = 16 };
 
 /* Instruction sets that a kernel may use (bits). The reference needs none. */
 enum {
-    CV_ISA_AVX2 = 1 << 0,       /* AVX2, FMA, F16C */
-    CV_ISA_AVX_VNNI = 1 << 1,   /* and VEX-encoded vpdpbusd */
-    CV_ISA_AVX512 = 1 << 2,     /* F, BW, VL, DQ */
+    CV_ISA_AVX2 = 1 << 0,     /* AVX2, FMA, F16C */
+    CV_ISA_AVX_VNNI = 1 << 1, /* and VEX-encoded vpdpbusd */
+    CV_ISA_AVX512 = 1 << 2,   /* F, BW, VL, DQ */
     CV_ISA_AVX512_VNNI = 1 << 3,
-    CV_ISA_AMX_INT8 = 1 << 4    /* tile products of bytes */
+    CV_ISA_AMX_INT8 = 1 << 4 /* tile products of bytes */
 };
 
 /* What this processor (and system) can do. CARAVAN_ISA=ref|avx2|avxvnni|avx512|amx in the environment narrows it. */
@@ -62,12 +62,12 @@ void cv_matrix_get_row(const struct cv_matrix *m, size_t row, float *out);
  */
 struct cv_acts {
     size_t n_row, k;
-    bool quantized;      /* which form: follows from the weights' dtype */
-    const float *f32;    /* [n_row][k], borrowed; quantized == false */
-    int8_t *q;           /* quantized: n_row * k values, in groups of 32 */
-    float *scale;        /* quantized: one per group */
-    float *sum;          /* quantized: sum of q, one per group */
-    int32_t *nsum;       /* quantized: minus the sum of q over a group and over its halves, three per group */
+    bool quantized;   /* which form: follows from the weights' dtype */
+    const float *f32; /* [n_row][k], borrowed; quantized == false */
+    int8_t *q;        /* quantized: n_row * k values, in groups of 32 */
+    float *scale;     /* quantized: one per group */
+    float *sum;       /* quantized: sum of q, one per group */
+    int32_t *nsum;    /* quantized: minus the sum of q over a group and over its halves, three per group */
 };
 
 bool cv_dtype_wants_quantized_acts(enum cv_dtype weights);
