@@ -133,6 +133,7 @@ struct cv_ctl_listen {
     uint64_t epoch;
     struct cv_edge_hello hello; /* what the edge's sender will show */
     enum cv_carry carry;        /* what will come in */
+    bool inproc;                /* the sender is in the same process: no socket is needed */
 };
 
 struct cv_ctl_connect {

@@ -276,6 +276,7 @@ static bool get_request(struct copy *c, struct cv_ctl_request *r, const Caravan_
     case CARAVAN__REQUEST__BODY_LISTEN:
         r->kind = CV_CTL_LISTEN;
         r->u.listen.epoch = m->listen->epoch;
+        r->u.listen.inproc = m->listen->inproc != 0;
         return get_edge(c, &r->u.listen.hello, m->listen->hello, m->listen->epoch) &&
                get_carry(c, &r->u.listen.carry, m->listen->carry);
     case CARAVAN__REQUEST__BODY_CONNECT:

@@ -235,6 +235,7 @@ static bool put_request(Caravan__Request *m, union body *b, struct inner *in, co
         b->listen.epoch = r->u.listen.epoch;
         b->listen.hello = &in->edge;
         b->listen.carry = (uint32_t)r->u.listen.carry;
+        b->listen.inproc = r->u.listen.inproc;
         m->body_case = CARAVAN__REQUEST__BODY_LISTEN;
         m->listen = &b->listen;
         return true;

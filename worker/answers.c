@@ -108,11 +108,10 @@ static bool answer_listen(struct cv_worker *w, const struct cv_ctl_listen *l, st
     bool ok = check_epoch(w, l->epoch, err);
     if (ok && w->pull == NULL) {
         char address[CV_ADDRESS_TEXT];
-        struct cv_address a = {.inproc = w->options.data_host == NULL};
-        if (!a.inproc)
-            snprintf(a.host, sizeof(a.host), "%s", w->options.data_host);
+        struct cv_address a = {0};
+        snprintf(a.host, sizeof(a.host), "%s", w->options.data_host);
         const struct cv_batch_limits limits = cv_worker_limits(&w->spec, l->carry, w->n_embd, w->n_vocab);
-        const struct cv_pull_options options = {.address = a.inproc ? "inproc://" : cv_address_format(&a, address),
+        const struct cv_pull_options options = {.address = l->inproc ? "inproc://" : cv_address_format(&a, address),
                                                 .hello = l->hello,
                                                 .max_message_bytes = cv_batch_max_bytes(&limits)};
         ok = cv_pull_open(&w->pull, &options, err);

@@ -263,7 +263,7 @@ static bool choose_addresses(struct cv_worker *w, char *listen, size_t n, struct
         return false;
     if (coordinator.inproc) {
         snprintf(listen, n, "%s-worker", w->options.coordinator);
-        return true;
+        return w->options.data_host != NULL || cv_fail(err, CV_ERR_ARG, "a worker in the coordinator's process needs a data host");
     }
     if (w->options.data_host == NULL) {
         if (!cv_address_local_towards(&coordinator, w->own_host, err))

@@ -20,7 +20,8 @@ struct cv_worker_options { /* strings are borrowed for the worker's life */
     const char *coordinator;  /* "tcp://host:port" or "inproc://name" */
     const char *token;        /* of the cluster; NULL: none (loopback and inproc only) */
     const char *listen;       /* where calls are answered: "tcp://host:port" or "inproc://name"; NULL: chosen */
-    const char *data_host;    /* host of its edges, as others reach it; NULL: as the coordinator is reached */
+    const char *data_host;    /* host of its edges, as others reach it; NULL: as the coordinator is reached.
+                                 In the coordinator's own process it must be given. */
     const char *cache_dir;    /* of layers; NULL: cv_cache_dir */
     uint64_t memory_bytes;    /* budget for weights, sequence memory and buffers; 0: what is free */
     unsigned n_threads;       /* 0: all processors */
