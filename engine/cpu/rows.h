@@ -66,9 +66,6 @@ extern struct cv_row_kernels cv_rows;
 /* isa: bits of matrix.h that may be used. From main, or a test, while nothing runs. */
 void cv_row_kernels_init(unsigned isa);
 /* Each overwrites the entries it has. */
-void cv_row_kernels_init_ref(struct cv_row_kernels *k);
-void cv_row_kernels_init_avx2(struct cv_row_kernels *k);
-
 void cv_norm_init_ref(struct cv_row_kernels *k);
 void cv_rope_init_ref(struct cv_row_kernels *k);
 void cv_attend_init_ref(struct cv_row_kernels *k);
