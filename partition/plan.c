@@ -1,0 +1,316 @@
+/*
+ * plan.c - the life of a plan: checked input, search, predictions, reasons.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "partition/internal.h"
+
+#define IMPROVE_WORK ((uint64_t)400 << 20) /* about a second */
+
+static const char *const optimize_names[CV_PLAN_OPTIMIZE_COUNT] = {"balanced", "latency", "throughput", "prompt"};
+
+const char *cv_plan_optimize_name(enum cv_plan_optimize o)
+{
+    return (unsigned)o < CV_PLAN_OPTIMIZE_COUNT ? optimize_names[o] : "unknown";
+}
+
+bool cv_plan_optimize_parse(const char *text, enum cv_plan_optimize *out, struct cv_error *err)
+{
+    for (int i = 0; i < CV_PLAN_OPTIMIZE_COUNT; i++) {
+        if (strcmp(text, optimize_names[i]) == 0) {
+            *out = (enum cv_plan_optimize)i;
+            return true;
+        }
+    }
+    return cv_fail(err, CV_ERR_ARG, "'%s' is no goal; expected balanced, latency, throughput or prompt", text);
+}
+
+/* -------- predictions */
+
+static uint64_t fetch_bytes(const struct costs *k, const struct cv_plan_stage *s)
+{
+    const struct cv_plan_device *d = &k->cluster->device[s->device];
+    uint64_t bytes = 0;
+    for (uint32_t i = s->layer_first; i < s->layer_last; i++)
+        if (i < d->held_first || i >= d->held_last)
+            bytes += k->model->layer[i].weight_bytes;
+    return bytes + (d->held_embd ? 0 : s->bytes.embd) + (d->held_head ? 0 : s->bytes.head);
+}
+
+static void fill_stage(const struct costs *k, struct cv_plan *plan, uint32_t i)
+{
+    struct cv_plan_stage *s = &plan->stage[i];
+    const uint32_t from = i == 0 ? k->n_dev : plan->stage[i - 1].device, a = s->layer_first, b = s->layer_last;
+    s->has_embd = a == 0;
+    s->has_head = b == k->n;
+    cv_plan_stage_bytes(k->model, a, b, &s->bytes);
+    s->free_bytes = k->usable[s->device] >= s->bytes.total ? k->usable[s->device] - s->bytes.total : 0;
+    s->fetch_bytes = fetch_bytes(k, s);
+    s->token_s = cv_plan_stage_time(k, COST_TOKEN, s->device, a, b);
+    s->batch_s = cv_plan_stage_time(k, COST_BATCH, s->device, a, b);
+    s->chunk_s = cv_plan_stage_time(k, COST_CHUNK, s->device, a, b);
+    s->edge_token_s = cv_plan_edge_time(k, COST_TOKEN, from, s->device);
+    s->edge_batch_s = cv_plan_edge_time(k, COST_BATCH, from, s->device);
+    s->edge_chunk_s = cv_plan_edge_time(k, COST_CHUNK, from, s->device);
+    s->edge_busy_s = cv_plan_edge_busy(k, COST_BATCH, from, s->device);
+}
+
+/* The slowest stage (or, with CV_PLAN_NONE in *stage, edge) for rows of one kind. */
+static double slowest(const struct costs *k, const struct cv_plan *plan, enum cost_kind kind, uint32_t *stage)
+{
+    double worst = 0.0;
+    for (uint32_t i = 0; i <= plan->n_stage; i++) {
+        const uint32_t from = i == 0 ? k->n_dev : plan->stage[i - 1].device;
+        const uint32_t to = i == plan->n_stage ? k->n_dev : plan->stage[i].device;
+        const double edge = cv_plan_edge_busy(k, kind, from, to);
+        if (edge > worst) {
+            worst = edge;
+            *stage = CV_PLAN_NONE;
+        }
+        if (i == plan->n_stage)
+            break;
+        const struct cv_plan_stage *s = &plan->stage[i];
+        const double t = cv_plan_stage_time(k, kind, s->device, s->layer_first, s->layer_last);
+        if (t > worst) {
+            worst = t;
+            *stage = i;
+        }
+    }
+    return worst;
+}
+
+static double move_price(const struct costs *k, const struct cv_plan *plan)
+{
+    double price = 0.0;
+    for (uint32_t i = 0; i < plan->n_stage; i++)
+        price += k->goal.move_s_per_byte * (double)plan->stage[i].fetch_bytes;
+    return price;
+}
+
+static double score_of(const struct costs *k, const struct cv_plan *plan)
+{
+    const double move = move_price(k, plan);
+    switch (k->goal.optimize) {
+    case CV_PLAN_LATENCY:
+        return plan->token_s + move;
+    case CV_PLAN_THROUGHPUT:
+        return plan->period_s + 1e-3 * plan->token_s + move;
+    case CV_PLAN_PROMPT:
+        return plan->prompt_s + move;
+    default:
+        return plan->token_s + plan->period_s + move;
+    }
+}
+
+static void say_limit(const struct costs *k, struct cv_plan *plan)
+{
+    const bool alone = plan->goal.optimize == CV_PLAN_LATENCY;
+    const struct cv_plan_device *dev = k->cluster->device;
+    double edges = plan->return_s;
+    uint32_t longest = 0;
+    for (uint32_t i = 0; i < plan->n_stage; i++) {
+        edges += plan->stage[i].edge_token_s;
+        if (plan->stage[i].token_s > plan->stage[longest].token_s)
+            longest = i;
+    }
+    const struct cv_plan_stage *s = &plan->stage[alone || plan->slowest == CV_PLAN_NONE ? longest : plan->slowest];
+    const char *name = dev[s->device].name;
+    if (alone)
+        snprintf(plan->limit, sizeof(plan->limit), "%.40s is %.3g of %.3g ms per token, the links are %.3g", name,
+                 1e3 * s->token_s, 1e3 * plan->token_s, 1e3 * edges);
+    else if (plan->slowest == CV_PLAN_NONE)
+        snprintf(plan->limit, sizeof(plan->limit), "a link is the slowest part: %.3g ms per batch of %u rows",
+                 1e3 * plan->period_s, plan->goal.rows);
+    else
+        snprintf(plan->limit, sizeof(plan->limit), "%.40s is the slowest stage: %.3g ms per batch of %u rows", name,
+                 1e3 * s->batch_s, plan->goal.rows);
+}
+
+void cv_plan_fill(const struct costs *k, struct cv_plan *plan)
+{
+    plan->goal = k->goal;
+    plan->token_s = plan->batch_s = plan->prompt_s = 0.0;
+    for (uint32_t i = 0; i < plan->n_stage; i++) {
+        fill_stage(k, plan, i);
+        const struct cv_plan_stage *s = &plan->stage[i];
+        plan->token_s += s->edge_token_s + s->token_s;
+        plan->batch_s += s->edge_batch_s + s->batch_s;
+        plan->prompt_s += s->edge_chunk_s + s->chunk_s;
+    }
+    const uint32_t last = plan->stage[plan->n_stage - 1].device;
+    plan->return_s = cv_plan_edge_time(k, COST_TOKEN, last, k->n_dev);
+    plan->token_s += plan->return_s;
+    plan->batch_s += cv_plan_edge_time(k, COST_BATCH, last, k->n_dev);
+    uint32_t ignored = 0;
+    plan->prompt_s += cv_plan_edge_time(k, COST_CHUNK, last, k->n_dev) + k->head[COST_CHUNK][last] +
+                      (k->n_chunk - 1.0) * slowest(k, plan, COST_CHUNK, &ignored);
+    plan->period_s = slowest(k, plan, COST_BATCH, &plan->slowest);
+    plan->tokens_per_s = plan->goal.rows / plan->period_s;
+    for (uint32_t i = 0; i < plan->n_stage; i++)
+        plan->stage[i].busy = plan->stage[i].batch_s / plan->period_s;
+    plan->score = score_of(k, plan);
+    say_limit(k, plan);
+}
+
+/* -------- invariants */
+
+bool cv_plan_check(const struct cv_plan_model *model, const struct cv_plan_cluster *cluster, const struct cv_plan *plan,
+                   struct cv_error *err)
+{
+    uint32_t at = 0;
+    if (plan->n_stage == 0)
+        return cv_fail(err, CV_ERR_INTERNAL, "the plan has no stage");
+    for (uint32_t i = 0; i < plan->n_stage; i++) {
+        const struct cv_plan_stage *s = &plan->stage[i];
+        if (s->device >= cluster->n_device)
+            return cv_fail(err, CV_ERR_INTERNAL, "stage %u: there is no device %u", i, s->device);
+        const struct cv_plan_device *d = &cluster->device[s->device];
+        if (s->layer_first != at || s->layer_last <= at || s->layer_last > model->n_layer)
+            return cv_fail(err, CV_ERR_INTERNAL, "stage %u: layers [%u, %u), expected them to begin at %u", i,
+                           s->layer_first, s->layer_last, at);
+        at = s->layer_last;
+        if (s->has_embd != (i == 0) || s->has_head != (i + 1 == plan->n_stage))
+            return cv_fail(err, CV_ERR_INTERNAL, "stage %u: embedding or head in the wrong place", i);
+        for (uint32_t j = 0; j < i; j++)
+            if (plan->stage[j].device == s->device)
+                return cv_fail(err, CV_ERR_INTERNAL, "stages %u and %u are both on '%s'", j, i, d->name);
+        struct cv_plan_bytes b;
+        cv_plan_stage_bytes(model, s->layer_first, s->layer_last, &b);
+        if (d->reserve_bytes > d->memory_bytes || b.total > d->memory_bytes - d->reserve_bytes)
+            return cv_fail(err, CV_ERR_INTERNAL, "stage %u: takes %llu bytes, '%s' has %llu", i,
+                           (unsigned long long)b.total, d->name, (unsigned long long)d->memory_bytes);
+        if (b.total != s->bytes.total)
+            return cv_fail(err, CV_ERR_INTERNAL, "stage %u: counted %llu bytes, the plan says %llu", i,
+                           (unsigned long long)b.total, (unsigned long long)s->bytes.total);
+        if (d->excluded || (d->pinned && (d->pin_first != s->layer_first || d->pin_last != s->layer_last)))
+            return cv_fail(err, CV_ERR_INTERNAL, "stage %u: '%s' is excluded or pinned elsewhere", i, d->name);
+    }
+    if (at != model->n_layer)
+        return cv_fail(err, CV_ERR_INTERNAL, "the plan ends at layer %u of %u", at, model->n_layer);
+    for (uint32_t d = 0; d < cluster->n_device; d++) {
+        bool used = false;
+        for (uint32_t i = 0; i < plan->n_stage; i++)
+            used = used || plan->stage[i].device == d;
+        if (cluster->device[d].pinned && !used)
+            return cv_fail(err, CV_ERR_INTERNAL, "'%s' is pinned and not used", cluster->device[d].name);
+    }
+    return true;
+}
+
+bool cv_plan_predict(const struct cv_plan_model *model, const struct cv_plan_cluster *cluster,
+                     const struct cv_plan_goal *goal, struct cv_plan *plan, struct cv_error *err)
+{
+    struct cv_arena arena = {0};
+    struct costs k;
+    bool ok = cv_plan_costs_make(&k, model, cluster, goal, &arena, err);
+    uint32_t at = 0;
+    for (uint32_t i = 0; ok && i < plan->n_stage; i++) {
+        const struct cv_plan_stage *s = &plan->stage[i];
+        if (s->device >= cluster->n_device || s->layer_first != at || s->layer_last <= at || s->layer_last > k.n)
+            ok = cv_fail(err, CV_ERR_ARG, "stage %u: no such device, or layers [%u, %u) out of order", i,
+                         s->layer_first, s->layer_last);
+        else if (!cv_plan_stage_fits(&k, s->device, s->layer_first, s->layer_last))
+            ok = cv_fail(err, CV_ERR_NOMEM, "node '%s': layers %u to %u take %.2f GiB, it may use %.2f GiB",
+                         cluster->device[s->device].name, s->layer_first, s->layer_last - 1,
+                         (double)cv_plan_stage_total(&k, s->layer_first, s->layer_last) / 0x1p30,
+                         (double)k.usable[s->device] / 0x1p30);
+        at = s->layer_last;
+    }
+    if (ok && at != k.n)
+        ok = cv_fail(err, CV_ERR_ARG, "the stages end at layer %u of %u", at, k.n);
+    if (ok) {
+        cv_plan_fill(&k, plan);
+        plan->exact = false;
+        plan->lower_bound = 0.0;
+    }
+    cv_arena_fini(&arena);
+    return ok;
+}
+
+/* -------- the plan */
+
+static bool check_constraints(const struct costs *k, const struct classes *s, struct cv_error *err)
+{
+    uint32_t usable = 0;
+    for (uint32_t d = 0; d < k->n_dev; d++) {
+        const struct cv_plan_device *dev = &k->cluster->device[d];
+        usable += s->of[d] != CV_PLAN_NONE;
+        if (dev->pinned && s->of[d] == CV_PLAN_NONE)
+            return cv_fail(
+                err, CV_ERR_NOMEM, "node '%s': its pinned layers %u to %u take %.2f GiB, it may use %.2f GiB",
+                dev->name, dev->pin_first, dev->pin_last - 1,
+                (double)cv_plan_stage_total(k, dev->pin_first, dev->pin_last) / 0x1p30, (double)k->usable[d] / 0x1p30);
+    }
+    if (k->goal.min_stages > k->n)
+        return cv_fail(err, CV_ERR_ARG, "at least %u stages asked for, the model has %u layers", k->goal.min_stages,
+                       k->n);
+    if (k->goal.min_stages > usable)
+        return cv_fail(err, CV_ERR_ARG, "at least %u stages asked for, only %u nodes can hold a layer",
+                       k->goal.min_stages, usable);
+    return true;
+}
+
+static bool make_stages(const struct costs *k, const struct chain *c, struct cv_plan *plan, struct cv_arena *arena,
+                        struct cv_error *err)
+{
+    plan->stage = cv_arena_calloc(arena, c->n, sizeof(*plan->stage));
+    plan->spare = cv_arena_calloc(arena, k->n_dev, sizeof(*plan->spare));
+    if (plan->stage == NULL || plan->spare == NULL)
+        return cv_fail(err, CV_ERR_NOMEM, "no memory for the plan");
+    plan->n_stage = c->n;
+    for (uint32_t i = 0; i < c->n; i++) {
+        plan->stage[i].device = c->dev[i];
+        plan->stage[i].layer_first = c->cut[i];
+        plan->stage[i].layer_last = c->cut[i + 1];
+    }
+    return true;
+}
+
+bool cv_plan_solve(const struct costs *k, const struct classes *s, struct chain *best, double *bound, bool *exact,
+                   bool *found, struct cv_arena *arena, struct cv_error *err)
+{
+    struct cv_error why;
+    *exact = true;
+    *bound = 0.0;
+    *found = false;
+    if (s->n == 0)
+        return true;
+    if (cv_plan_search(k, s, best, bound, found, arena, &why)) {
+        *exact = *found && *bound >= best->score * (1.0 - 1e-9);
+        return true;
+    }
+    if (why.code != CV_ERR_LIMIT) {
+        if (err != NULL)
+            *err = why;
+        return false;
+    }
+    *exact = false;
+    return cv_plan_improve(k, s, IMPROVE_WORK, best, found, arena, err) &&
+           (!*found || cv_plan_bound(k, s, best->score, bound, arena, err));
+}
+
+bool cv_plan_make(const struct cv_plan_model *model, const struct cv_plan_cluster *cluster,
+                  const struct cv_plan_goal *goal, struct cv_plan *out, struct cv_arena *arena, struct cv_error *err)
+{
+    struct cv_arena scratch = {0};
+    struct costs k;
+    struct classes s;
+    struct chain best;
+    struct cv_plan plan = {0};
+    bool found = false;
+    bool ok = cv_plan_costs_make(&k, model, cluster, goal, &scratch, err) &&
+              cv_plan_classes_make(&s, &k, &scratch, err) && check_constraints(&k, &s, err) &&
+              cv_plan_chain_new(&best, k.n_dev, &scratch, err) &&
+              cv_plan_solve(&k, &s, &best, &plan.lower_bound, &plan.exact, &found, &scratch, err);
+    if (ok && !found)
+        ok = cv_plan_say_no(&k, err);
+    ok = ok && make_stages(&k, &best, &plan, arena, err) && cv_plan_spares(&k, &s, &best, &plan, &scratch, err);
+    if (ok) {
+        cv_plan_fill(&k, &plan);
+        *out = plan;
+    }
+    cv_arena_fini(&scratch);
+    return ok;
+}
