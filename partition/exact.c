@@ -126,6 +126,8 @@ bool cv_plan_exact_new(struct exact **out, const struct costs *k, const struct c
     x->n_state = (uint32_t)n_state;
     if (!alloc_tables(x, arena))
         return cv_fail(err, CV_ERR_NOMEM, "no memory for the planner's tables");
+    if (!cv_plan_exact_sands(x, arena))
+        return cv_fail(err, CV_ERR_NOMEM, "no memory for the planner's tables");
     fill_edges(x);
     fill_sums(x);
     x->n_row = edges_are_alike(x) ? 1 : s->n;
@@ -311,20 +313,27 @@ static void keep(double *out, uint16_t *live, uint32_t l, double sum)
 }
 
 /* out[l] = min(out[l], best sum with a last stage [a, l) on class c), for beginnings a in [from, to) of h. */
-static void extend(struct exact *x, uint32_t c, uint32_t from, uint32_t to, double max_sum, double *out, uint16_t *live)
+static void extend(struct exact *x, uint32_t c, uint32_t from, uint32_t to, uint32_t least, double max_sum, double *out,
+                   uint16_t *live)
 {
     const uint32_t n = x->n;
     const double *u = x->u + (size_t)c * (n + 1), fix = x->u_fix[c];
     const uint32_t *lo = x->lo + (size_t)c * (n + 1);
     if (device_of(x, c)->pinned) {
         const uint32_t a = device_of(x, c)->pin_first, l = device_of(x, c)->pin_last;
-        if (l < n && lo[l] == a && a >= from && a < to && x->h[a] - u[a] + u[l] + fix < out[l])
-            keep(out, live, l, x->h[a] - u[a] + u[l] + fix);
+        if (l >= n || l < least || lo[l] != a || a < from || a >= to)
+            return;
+        const double sum = x->h[a] - u[a] + u[l] + fix;
+        if (sum < out[l] && sum + x->rest_now[l] < max_sum)
+            keep(out, live, l, sum);
         return;
     }
     double *q = x->q;
-    uint32_t head = 0, tail = 0, pushed = from;
-    for (uint32_t l = from + 1; l < n; l++) {
+    const uint32_t first = from + 1 > least ? from + 1 : least;
+    if (first >= n)
+        return;
+    uint32_t head = 0, tail = 0, pushed = from > lo[first] ? from : lo[first];
+    for (uint32_t l = first; l < n; l++) {
         for (; pushed < l && pushed < to; pushed++) {
             const double v = x->h[pushed] - u[pushed];
             if (!(v < INFINITY))
@@ -342,10 +351,10 @@ static void extend(struct exact *x, uint32_t c, uint32_t from, uint32_t to, doub
             continue;
         }
         const double sum = q[head] + u[l] + fix;
-        if (sum < out[l] && sum + x->rest[l] < max_sum)
+        if (sum < out[l] && sum + x->rest_now[l] < max_sum)
             keep(out, live, l, sum);
     }
-    x->work += n - from;
+    x->work += n - first;
 }
 
 /* The best sum with the last stage [a, n) on class c, home again included. */
@@ -373,14 +382,15 @@ static double alone(const struct exact *x, uint32_t c, double max_v)
 }
 
 /* Layers [0, l) as the first stage on class c. */
-static void begin(struct exact *x, uint32_t c, double max_v, double max_sum, double *out, uint16_t *live)
+static void begin(struct exact *x, uint32_t c, uint32_t least, double max_v, double max_sum, double *out,
+                  uint16_t *live)
 {
     if (edge_v(x, x->n_class, c) > max_v || x->first_hi[c] == 0)
         return;
     const double *u = x->u + (size_t)c * (x->n + 1);
     const double fix = in_edge(x, x->n_class, c) + x->u_fix[c] + x->u_embd[c];
     for (uint32_t l = device_of(x, c)->pinned ? x->first_hi[c] : 1; l <= x->first_hi[c]; l++) {
-        if (fix + u[l] < out[l] && fix + u[l] + x->rest[l] < max_sum)
+        if (l >= least && fix + u[l] < out[l] && fix + u[l] + x->rest_now[l] < max_sum)
             keep(out, live, l, fix + u[l]);
     }
 }
@@ -466,6 +476,7 @@ static void trace_sum(struct exact *x, uint32_t state, uint32_t c, uint32_t a, d
 bool cv_plan_exact_sum(struct exact *x, double max_v, double max_sum, struct chain *out)
 {
     cv_plan_exact_windows(x, max_v);
+    cv_plan_exact_rooms(x, max_v);
     set_rest(x, max_v);
     const uint32_t n = x->n, max_stages = x->k->goal.max_stages;
     uint32_t best_state = 0, best_c = 0, best_a = 0, used = 0;
@@ -480,6 +491,8 @@ bool cv_plan_exact_sum(struct exact *x, double max_v, double max_sum, struct cha
         if (max_stages != 0 && used > max_stages)
             continue;
         const bool whole = cv_plan_exact_whole(x, used);
+        const uint32_t least = cv_plan_exact_least_cut(x);
+        cv_plan_exact_rest(x, least);
         bool cleared = false;
         for (uint32_t c = 0; c < x->n_class; c++) {
             if (x->digit[c] == 0)
@@ -496,10 +509,10 @@ bool cv_plan_exact_sum(struct exact *x, double max_v, double max_sum, struct cha
                     out_row[l] = INFINITY;
             cleared = true;
             if (prev == 0) {
-                begin(x, c, max_v, best, out_row, live_of(x, state, row));
+                begin(x, c, least, max_v, best, out_row, live_of(x, state, row));
                 sum = alone(x, c, max_v);
             } else {
-                extend(x, c, from, to, best, out_row, live_of(x, state, row));
+                extend(x, c, from, to, least, best, out_row, live_of(x, state, row));
                 if (edge_v(x, c, x->n_class) <= max_v)
                     sum = finish(x, c, from, to, &at);
             }

@@ -7,6 +7,9 @@
 #include "base/compiler.h"
 #include "partition/internal.h"
 
+/* Ways to weigh a layer. */
+enum { SAND_U, SAND_V, SAND_BYTES, EXACT_SANDS };
+
 struct exact {
     const struct costs *k;
     const struct classes *s;
@@ -18,7 +21,12 @@ struct exact {
     double *u;                           /* [n_class][n + 1] prefix sums */
     double *u_fix, *u_embd, *u_head;     /* [n_class] */
     double *eu, *ev;                     /* [n_class + 1][n_class + 1], last is the coordinator */
-    double *rest;                        /* [n + 1] lower bound of what layers [l, n) still cost */
+    double *rest;                        /* [n + 1] lower bound of what layers [l, n) still cost, on any devices */
+    double *rest_now;                    /* [n + 1] the same on the devices that the state at hand leaves */
+    double *sand[EXACT_SANDS];           /* [n + 1] prefix sums of the layers' weights: see room.c */
+    double *room[EXACT_SANDS];           /* [n_class] the heaviest range that one device holds */
+    double *price;                       /* [n_class] least u of a unit of sand[SAND_U] */
+    uint32_t *by_price;                  /* [n_class] classes, the cheapest first */
     double *cell;                        /* [n_state][n_row][n + 1] */
     uint16_t *live;                      /* [n_state][n_row][2]: cells outside are infinite */
     uint64_t *bits;                      /* [n_state][n_class][n_word]: reach */
@@ -53,5 +61,13 @@ uint32_t cv_plan_exact_next(struct exact *x, uint32_t used);
 bool cv_plan_exact_whole(const struct exact *x, uint32_t used);
 /* Puts devices in the place of the classes in out->dev, and the score. */
 void cv_plan_exact_name(struct exact *x, struct chain *out);
+
+/* room.c: bounds that let states be dropped. Sands are weighed once; rooms and prices change with the windows. */
+bool cv_plan_exact_sands(struct exact *x, struct cv_arena *arena);
+void cv_plan_exact_rooms(struct exact *x, double max_v);
+/* The first cut l such that what digit[] leaves may still hold layers [l, n). */
+uint32_t cv_plan_exact_least_cut(const struct exact *x);
+/* Fills in rest_now[from..n) for digit[]. */
+void cv_plan_exact_rest(struct exact *x, uint32_t from);
 
 #endif

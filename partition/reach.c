@@ -28,6 +28,13 @@ static void set_range(uint64_t *set, uint32_t first, uint32_t last) /* [first, l
     }
 }
 
+static void clear_below(uint64_t *set, uint32_t first)
+{
+    for (uint32_t w = 0; w < first / 64; w++)
+        set[w] = 0;
+    set[first / 64] &= ~(uint64_t)0 << (first % 64);
+}
+
 static uint32_t next_bit(const uint64_t *set, uint32_t from, uint32_t n)
 {
     for (uint32_t i = from; i < n;) {
@@ -133,6 +140,7 @@ static void trace_bits(struct exact *x, uint32_t state, uint32_t c, uint32_t a, 
 bool cv_plan_exact_reach(struct exact *x, double max_v, struct chain *out)
 {
     cv_plan_exact_windows(x, max_v);
+    cv_plan_exact_rooms(x, max_v);
     for (uint32_t c = 0; c < x->n_class; c++)
         set_hi(x, c, x->hi + (size_t)c * (x->n + 1));
     memset(x->digit, 0, x->n_class * sizeof(*x->digit));
@@ -142,6 +150,7 @@ bool cv_plan_exact_reach(struct exact *x, double max_v, struct chain *out)
         used = cv_plan_exact_next(x, used);
         const bool too_many = x->k->goal.max_stages != 0 && used > x->k->goal.max_stages;
         const bool whole = !too_many && cv_plan_exact_whole(x, used);
+        const uint32_t least = cv_plan_exact_least_cut(x);
         for (uint32_t c = 0; c < x->n_class; c++) {
             if (x->digit[c] == 0)
                 continue;
@@ -158,12 +167,14 @@ bool cv_plan_exact_reach(struct exact *x, double max_v, struct chain *out)
                     continue;
                 if (x->first_hi[c] > 0)
                     set_range(bits, device_of(x, c)->pinned ? x->first_hi[c] : 1, x->first_hi[c]);
+                clear_below(bits, least);
                 if (!whole || !x->full[c] || !home)
                     continue;
             } else {
                 if (!enter_bits(x, prev, c, max_v, set))
                     continue;
                 extend_bits(x, c, set, bits);
+                clear_below(bits, least);
                 if (!whole || !home || !find_last(x, c, set, &a))
                     continue;
             }

@@ -123,9 +123,9 @@ static bool json_counts(struct cv_buf *out, const struct cv_plan_stage *s)
     const struct {
         const char *key;
         uint64_t value;
-    } f[] = {{"layer_first", s->layer_first}, {"layer_last", s->layer_last - 1}, {"weight_bytes", s->bytes.weights},
-             {"embd_bytes", s->bytes.embd},   {"head_bytes", s->bytes.head},     {"kv_bytes", s->bytes.kv},
-             {"work_bytes", s->bytes.work},   {"total_bytes", s->bytes.total},   {"free_bytes", s->free_bytes},
+    } f[] = {{"layer_first", s->layer_first}, {"layer_end", s->layer_last},    {"weight_bytes", s->bytes.weights},
+             {"embd_bytes", s->bytes.embd},   {"head_bytes", s->bytes.head},   {"kv_bytes", s->bytes.kv},
+             {"work_bytes", s->bytes.work},   {"total_bytes", s->bytes.total}, {"free_bytes", s->free_bytes},
              {"fetch_bytes", s->fetch_bytes}};
     bool ok = true;
     for (size_t i = 0; ok && i < sizeof(f) / sizeof(f[0]); i++)
