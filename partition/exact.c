@@ -16,6 +16,12 @@
 #include "base/mem.h"
 #include "partition/exact.h"
 
+/* The best whole chain so far: its last stage is [a, n) on class c, out of state. */
+struct found {
+    double sum;
+    uint32_t state, c, a;
+};
+
 #define MAX_CELLS ((size_t)12 << 20) /* doubles in the table: 96 MiB */
 
 static double *row_of(const struct exact *x, uint32_t state, uint32_t row)
@@ -135,8 +141,9 @@ bool cv_plan_exact_new(struct exact **out, const struct costs *k, const struct c
         return cv_fail(err, CV_ERR_LIMIT, "too many unlike nodes for the exact search");
     x->cell = cv_alloc_aligned(n_state * x->n_row * (k->n + 1) * sizeof(double));
     x->live = cv_calloc(n_state * x->n_row, 2 * sizeof(*x->live));
+    x->alive = cv_calloc(n_state, sizeof(*x->alive));
     x->bits = cv_alloc_aligned(n_state * s->n * x->n_word * sizeof(*x->bits));
-    if (x->cell == NULL || x->live == NULL || x->bits == NULL) {
+    if (x->cell == NULL || x->live == NULL || x->alive == NULL || x->bits == NULL) {
         cv_plan_exact_free(x);
         return cv_fail(err, CV_ERR_NOMEM, "no memory for the planner's tables");
     }
@@ -150,9 +157,11 @@ void cv_plan_exact_free(struct exact *x)
         return;
     cv_free(x->cell);
     cv_free(x->live);
+    cv_free(x->alive);
     cv_free(x->bits);
     x->cell = NULL;
     x->live = NULL;
+    x->alive = NULL;
     x->bits = NULL;
 }
 
@@ -299,17 +308,23 @@ static bool enter(struct exact *x, uint32_t state, uint32_t c, double max_v, uin
     return lo < hi;
 }
 
-static void keep(double *out, uint16_t *live, uint32_t l, double sum)
+/* Cells outside live are not written yet; inside, what no chain reaches is infinite. */
+static double cell(const double *row, const uint16_t *live, uint32_t l)
 {
-    out[l] = sum;
+    return l >= live[0] && l < live[1] ? row[l] : INFINITY;
+}
+
+static void keep(double *row, uint16_t *live, uint32_t l, double sum)
+{
     if (live[0] >= live[1]) {
         live[0] = (uint16_t)l;
         live[1] = (uint16_t)(l + 1);
-    } else if (l < live[0]) {
-        live[0] = (uint16_t)l;
-    } else if (l >= live[1]) {
-        live[1] = (uint16_t)(l + 1);
     }
+    while (live[0] > l)
+        row[--live[0]] = INFINITY;
+    while (live[1] <= l)
+        row[live[1]++] = INFINITY;
+    row[l] = sum;
 }
 
 /* out[l] = min(out[l], best sum with a last stage [a, l) on class c), for beginnings a in [from, to) of h. */
@@ -324,7 +339,7 @@ static void extend(struct exact *x, uint32_t c, uint32_t from, uint32_t to, uint
         if (l >= n || l < least || lo[l] != a || a < from || a >= to)
             return;
         const double sum = x->h[a] - u[a] + u[l] + fix;
-        if (sum < out[l] && sum + x->rest_now[l] < max_sum)
+        if (sum < cell(out, live, l) && sum + x->rest_now[l] < max_sum)
             keep(out, live, l, sum);
         return;
     }
@@ -351,7 +366,7 @@ static void extend(struct exact *x, uint32_t c, uint32_t from, uint32_t to, uint
             continue;
         }
         const double sum = q[head] + u[l] + fix;
-        if (sum < out[l] && sum + x->rest_now[l] < max_sum)
+        if (sum < cell(out, live, l) && sum + x->rest_now[l] < max_sum)
             keep(out, live, l, sum);
     }
     x->work += n - first;
@@ -390,7 +405,7 @@ static void begin(struct exact *x, uint32_t c, uint32_t least, double max_v, dou
     const double *u = x->u + (size_t)c * (x->n + 1);
     const double fix = in_edge(x, x->n_class, c) + x->u_fix[c] + x->u_embd[c];
     for (uint32_t l = device_of(x, c)->pinned ? x->first_hi[c] : 1; l <= x->first_hi[c]; l++) {
-        if (l >= least && fix + u[l] < out[l] && fix + u[l] + x->rest_now[l] < max_sum)
+        if (l >= least && fix + u[l] < cell(out, live, l) && fix + u[l] + x->rest_now[l] < max_sum)
             keep(out, live, l, fix + u[l]);
     }
 }
@@ -473,59 +488,58 @@ static void trace_sum(struct exact *x, uint32_t state, uint32_t c, uint32_t a, d
     cv_plan_exact_name(x, out);
 }
 
+/* Everything that may stand last in the state counted in digit[]; true if a cell of it lives. */
+static bool visit(struct exact *x, uint32_t state, bool whole, double max_v, struct found *best)
+{
+    uint32_t least = 0;
+    bool bounded = false, lives = false;
+    for (uint32_t c = 0; c < x->n_class; c++) {
+        const uint32_t row = x->n_row > 1 ? c : 0, prev = state - x->stride[c];
+        if (x->digit[c] == 0 || !x->alive[prev])
+            continue;
+        uint32_t from = 0, to = 0, at = 0;
+        if (prev != 0 && !enter(x, prev, c, max_v, &from, &to))
+            continue;
+        if (!bounded) {
+            least = cv_plan_exact_least_cut(x);
+            cv_plan_exact_rest(x, least);
+            bounded = true;
+        }
+        double sum = INFINITY;
+        if (prev == 0) {
+            begin(x, c, least, max_v, best->sum, row_of(x, state, row), live_of(x, state, row));
+            sum = alone(x, c, max_v);
+        } else {
+            extend(x, c, from, to, least, best->sum, row_of(x, state, row), live_of(x, state, row));
+            if (edge_v(x, c, x->n_class) <= max_v)
+                sum = finish(x, c, from, to, &at);
+        }
+        if (whole && sum < best->sum)
+            *best = (struct found){sum, state, c, at};
+        lives = lives || live_of(x, state, row)[0] < live_of(x, state, row)[1];
+    }
+    return lives;
+}
+
 bool cv_plan_exact_sum(struct exact *x, double max_v, double max_sum, struct chain *out)
 {
     cv_plan_exact_windows(x, max_v);
     cv_plan_exact_rooms(x, max_v);
     set_rest(x, max_v);
-    const uint32_t n = x->n, max_stages = x->k->goal.max_stages;
-    uint32_t best_state = 0, best_c = 0, best_a = 0, used = 0;
-    double best = max_sum;
+    const uint32_t max_stages = x->k->goal.max_stages;
+    struct found best = {.sum = max_sum};
+    uint32_t used = 0;
     memset(x->digit, 0, x->n_class * sizeof(*x->digit));
-    for (uint32_t r = 0; r < x->n_row; r++)
-        live_of(x, 0, r)[0] = live_of(x, 0, r)[1] = 0;
+    memset(x->live, 0, (size_t)x->n_state * x->n_row * 2 * sizeof(*x->live));
+    x->alive[0] = true;
     for (uint32_t state = 1; state < x->n_state; state++) {
         used = cv_plan_exact_next(x, used);
-        for (uint32_t r = 0; r < x->n_row; r++)
-            live_of(x, state, r)[0] = live_of(x, state, r)[1] = 0;
-        if (max_stages != 0 && used > max_stages)
-            continue;
-        const bool whole = cv_plan_exact_whole(x, used);
-        const uint32_t least = cv_plan_exact_least_cut(x);
-        cv_plan_exact_rest(x, least);
-        bool cleared = false;
-        for (uint32_t c = 0; c < x->n_class; c++) {
-            if (x->digit[c] == 0)
-                continue;
-            const uint32_t row = x->n_row > 1 ? c : 0, prev = state - x->stride[c];
-            double *out_row = row_of(x, state, row);
-            uint32_t from = 0, to = 0, at = 0;
-            double sum = INFINITY;
-            const bool entered = prev == 0 || enter(x, prev, c, max_v, &from, &to);
-            if (!entered)
-                continue;
-            if (x->n_row > 1 || !cleared)
-                for (uint32_t l = 0; l <= n; l++)
-                    out_row[l] = INFINITY;
-            cleared = true;
-            if (prev == 0) {
-                begin(x, c, least, max_v, best, out_row, live_of(x, state, row));
-                sum = alone(x, c, max_v);
-            } else {
-                extend(x, c, from, to, least, best, out_row, live_of(x, state, row));
-                if (edge_v(x, c, x->n_class) <= max_v)
-                    sum = finish(x, c, from, to, &at);
-            }
-            if (whole && sum < best) {
-                best = sum;
-                best_state = state;
-                best_c = c;
-                best_a = at;
-            }
-        }
+        x->alive[state] =
+            (max_stages == 0 || used <= max_stages) && visit(x, state, cv_plan_exact_whole(x, used), max_v, &best);
     }
-    if (best_state == 0)
+    x->work += x->n_state;
+    if (best.state == 0)
         return false;
-    trace_sum(x, best_state, best_c, best_a, max_v, out);
+    trace_sum(x, best.state, best.c, best.a, max_v, out);
     return true;
 }

@@ -29,6 +29,7 @@ struct exact {
     uint32_t *by_price;                  /* [n_class] classes, the cheapest first */
     double *cell;                        /* [n_state][n_row][n + 1] */
     uint16_t *live;                      /* [n_state][n_row][2]: cells outside are infinite */
+    bool *alive;                         /* [n_state]: has a live cell, or any bit */
     uint64_t *bits;                      /* [n_state][n_class][n_word]: reach */
     uint32_t n_word;
     uint32_t *hi;    /* [n_class][n + 1]: the same from the other end, for reach */

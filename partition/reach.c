@@ -137,6 +137,37 @@ static void trace_bits(struct exact *x, uint32_t state, uint32_t c, uint32_t a, 
     cv_plan_exact_name(x, out);
 }
 
+/* The cuts after class c as the last of the state counted in digit[]. True if a whole chain ends here: its last stage
+ * is [*a, n). */
+static bool visit(struct exact *x, uint32_t state, uint32_t c, uint32_t least, bool whole, double max_v, uint32_t *a)
+{
+    uint64_t *bits = bits_of(x, state, c), *set = x->enter;
+    const bool home = edge_v(x, c, x->n_class) <= max_v;
+    memset(bits, 0, x->n_word * sizeof(*bits));
+    *a = 0;
+    if (state != x->stride[c]) {
+        if (!enter_bits(x, state - x->stride[c], c, max_v, set))
+            return false;
+        extend_bits(x, c, set, bits);
+        clear_below(bits, least);
+        return whole && home && find_last(x, c, set, a);
+    }
+    if (edge_v(x, x->n_class, c) > max_v)
+        return false;
+    if (x->first_hi[c] > 0)
+        set_range(bits, device_of(x, c)->pinned ? x->first_hi[c] : 1, x->first_hi[c]);
+    clear_below(bits, least);
+    return whole && home && x->full[c];
+}
+
+static bool any_alive(const struct exact *x, uint32_t state)
+{
+    for (uint32_t c = 0; c < x->n_class; c++)
+        if (x->digit[c] != 0 && x->alive[state - x->stride[c]])
+            return true;
+    return false;
+}
+
 bool cv_plan_exact_reach(struct exact *x, double max_v, struct chain *out)
 {
     cv_plan_exact_windows(x, max_v);
@@ -144,42 +175,32 @@ bool cv_plan_exact_reach(struct exact *x, double max_v, struct chain *out)
     for (uint32_t c = 0; c < x->n_class; c++)
         set_hi(x, c, x->hi + (size_t)c * (x->n + 1));
     memset(x->digit, 0, x->n_class * sizeof(*x->digit));
-    uint64_t *set = x->enter;
+    x->alive[0] = true;
+    const uint32_t max_stages = x->k->goal.max_stages;
     uint32_t used = 0;
+    x->work += x->n_state;
     for (uint32_t state = 1; state < x->n_state; state++) {
         used = cv_plan_exact_next(x, used);
-        const bool too_many = x->k->goal.max_stages != 0 && used > x->k->goal.max_stages;
-        const bool whole = !too_many && cv_plan_exact_whole(x, used);
+        x->alive[state] = false;
+        if ((max_stages != 0 && used > max_stages) || !any_alive(x, state))
+            continue;
+        const bool whole = cv_plan_exact_whole(x, used);
         const uint32_t least = cv_plan_exact_least_cut(x);
         for (uint32_t c = 0; c < x->n_class; c++) {
+            uint32_t a = 0;
             if (x->digit[c] == 0)
                 continue;
-            uint64_t *bits = bits_of(x, state, c);
-            const uint32_t prev = state - x->stride[c];
-            memset(bits, 0, x->n_word * sizeof(*bits));
-            x->work += x->n_class * x->n_word;
-            if (too_many)
+            if (!x->alive[state - x->stride[c]]) {
+                memset(bits_of(x, state, c), 0, x->n_word * sizeof(*x->bits));
                 continue;
-            uint32_t a = 0;
-            const bool home = edge_v(x, c, x->n_class) <= max_v;
-            if (prev == 0) {
-                if (edge_v(x, x->n_class, c) > max_v)
-                    continue;
-                if (x->first_hi[c] > 0)
-                    set_range(bits, device_of(x, c)->pinned ? x->first_hi[c] : 1, x->first_hi[c]);
-                clear_below(bits, least);
-                if (!whole || !x->full[c] || !home)
-                    continue;
-            } else {
-                if (!enter_bits(x, prev, c, max_v, set))
-                    continue;
-                extend_bits(x, c, set, bits);
-                clear_below(bits, least);
-                if (!whole || !home || !find_last(x, c, set, &a))
-                    continue;
             }
-            trace_bits(x, state, c, a, max_v, out);
-            return true;
+            x->work += x->n_class * x->n_word;
+            if (visit(x, state, c, least, whole, max_v, &a)) {
+                trace_bits(x, state, c, a, max_v, out);
+                return true;
+            }
+            for (uint32_t w = 0; w < x->n_word; w++)
+                x->alive[state] = x->alive[state] || bits_of(x, state, c)[w] != 0;
         }
     }
     return false;

@@ -11,19 +11,21 @@
 #include "base/mem.h"
 #include "partition/internal.h"
 
-#define BELOW    (1.0 - 1e-10) /* strictly less, past all rounding */
-#define MAX_WORK ((uint64_t)2 << 30)
+#define BELOW      (1.0 - 1e-10) /* strictly less, past all rounding */
+#define CLOSE      1e-3          /* where the search for the least max(v) stops: the intervals do the rest */
+#define MAX_WORK   ((uint64_t)2 << 30)
+#define FIRST_WORK ((uint64_t)1 << 20) /* for a first chain */
 
 enum { MAX_OPEN = 1024 };
 
 struct interval {
     double lo, hi; /* of max(v) */
     double sum;    /* no sum is smaller up to hi */
+    bool tight;    /* sum was asked for at hi: ask in the middle now */
 };
 
 struct search {
     struct exact *x;
-    const struct costs *k;
     double beta;
     struct chain *best, now;
     struct interval *open;
@@ -42,17 +44,19 @@ static double bound_of(const struct search *s, const struct interval *i)
     return i->sum + s->beta * i->lo;
 }
 
-static void push(struct search *s, double lo, double hi, double sum)
+static void push(struct search *s, struct interval i)
 {
-    const double cut = (s->best->score * BELOW - sum) / s->beta;
-    const struct interval i = {lo, hi < cut ? hi : cut, sum};
+    const double cut = (s->best->score * BELOW - i.sum) / s->beta;
+    if (cut < i.hi) {
+        i.hi = cut;
+        i.tight = false;
+    }
     if (i.lo > i.hi)
         return;
-    if (s->n_open == MAX_OPEN) {
+    if (s->n_open == MAX_OPEN)
         s->dropped = fmin(s->dropped, bound_of(s, &i));
-        return;
-    }
-    s->open[s->n_open++] = i;
+    else
+        s->open[s->n_open++] = i;
 }
 
 static struct interval pop_best(struct search *s)
@@ -66,23 +70,20 @@ static struct interval pop_best(struct search *s)
     return out;
 }
 
-/* The least max(v) that any chain has. s->now holds a chain to begin with. */
-static double least_max(struct search *s)
+/* A value that max(v) of every chain is above, close to the least there is. */
+static double below_least_max(struct search *s)
 {
-    double lo = 0.0, hi = s->now.max;
-    for (;;) {
-        const double t = hi - lo > 1e-6 * hi ? 0.5 * (lo + hi) : hi * BELOW;
+    double lo = 0.0, hi = s->best->max;
+    while (hi - lo > CLOSE * hi) {
+        const double t = 0.5 * (lo + hi);
         if (cv_plan_exact_reach(s->x, t, &s->now)) {
             try_chain(s);
-            hi = s->now.max;
-        } else if (t >= hi * BELOW) {
-            return hi;
+            hi = s->now.max < t ? s->now.max : t;
         } else {
             lo = t;
         }
-        if (lo >= hi * BELOW)
-            return hi;
     }
+    return lo;
 }
 
 /* Lower bound of everything still open. */
@@ -94,40 +95,46 @@ static double open_bound(const struct search *s)
     return bound;
 }
 
-/* s->now and s->best are the chain of the least sum. */
 static void narrow(struct search *s)
 {
-    const double hi = s->now.max * BELOW, sum = s->now.sum;
-    push(s, least_max(s), hi, sum);
+    const double lo = below_least_max(s);
+    push(s, (struct interval){.lo = lo, .hi = INFINITY});
     while (s->n_open > 0 && cv_plan_exact_work(s->x) < MAX_WORK) {
         const struct interval i = pop_best(s);
         if (bound_of(s, &i) >= s->best->score * BELOW)
             continue;
-        const double t = i.hi - i.lo > 1e-3 * i.hi ? 0.5 * (i.lo + i.hi) : i.hi;
-        const bool some = cv_plan_exact_sum(s->x, t, s->best->score * BELOW - s->beta * i.lo, &s->now);
-        if (some) {
+        const double t = i.tight ? 0.5 * (i.lo + i.hi) : i.hi;
+        if (cv_plan_exact_sum(s->x, t, s->best->score * BELOW - s->beta * i.lo, &s->now)) {
             try_chain(s);
-            push(s, i.lo, s->now.max * BELOW, s->now.sum);
+            push(s, (struct interval){i.lo, s->now.max * BELOW, s->now.sum, true});
         }
         if (t < i.hi)
-            push(s, t, i.hi, i.sum);
+            push(s, (struct interval){t, i.hi, i.sum, false});
     }
 }
 
 bool cv_plan_search(const struct costs *k, const struct classes *classes, struct chain *best, double *lower_bound,
                     bool *found, struct cv_arena *arena, struct cv_error *err)
 {
-    struct search s = {.k = k, .best = best, .beta = cv_plan_weights(k).beta, .dropped = INFINITY};
+    struct search s = {.best = best, .beta = cv_plan_weights(k).beta, .dropped = INFINITY};
     s.open = cv_arena_calloc(arena, MAX_OPEN, sizeof(*s.open));
     if (s.open == NULL)
         return cv_fail(err, CV_ERR_NOMEM, "no memory for the planner's tables");
     if (!cv_plan_chain_new(&s.now, k->n_dev, arena, err) || !cv_plan_exact_new(&s.x, k, classes, arena, err))
         return false;
-    *found = cv_plan_exact_sum(s.x, INFINITY, INFINITY, &s.now);
-    if (*found) {
-        cv_plan_chain_copy(best, &s.now);
-        *lower_bound = best->score;
+    /* A good chain to begin with lets most states be dropped. */
+    if (!cv_plan_improve(k, classes, FIRST_WORK, best, found, arena, err)) {
+        cv_plan_exact_free(s.x);
+        return false;
     }
+    if (s.beta <= 0.0 || !*found) {
+        const double below = *found ? best->score * BELOW : INFINITY;
+        if (cv_plan_exact_sum(s.x, INFINITY, below, &s.now)) {
+            cv_plan_chain_copy(best, &s.now);
+            *found = true;
+        }
+    }
+    *lower_bound = *found ? best->score : 0.0;
     if (*found && s.beta > 0.0) {
         narrow(&s);
         *lower_bound = open_bound(&s);
