@@ -20,6 +20,9 @@ void cv_gen_free(struct cv_gen *g)
     for (uint32_t i = 0; i < g->n_stop; i++)
         cv_free(g->stop[i]);
     cv_free(g->stop);
+    for (uint32_t i = 0; i < g->n_breaker; i++)
+        cv_free(g->breaker[i]);
+    cv_free(g->breaker);
     cv_free(g->bias);
     cv_free(g->prompt);
     cv_free(g);

@@ -57,11 +57,12 @@ struct cv_gen {
     uint32_t n_prompt;
     uint32_t n_choices;      /* 1.. */
     uint32_t max_tokens;     /* per choice; UINT32_MAX: until the context ends */
-    bool ignore_eos;         /* end-of-generation tokens do not end it (benchmarks) */
     bool logprobs;           /* fill in token.logprob */
     uint32_t n_top_logprobs; /* and that many alternatives */
     struct cv_sampling sampling;
     struct cv_bias *bias; /* what sampling.bias points at; owned */
+    char **breaker;       /* n_breaker strings that sampling.dry_breaker may point at; owned */
+    uint32_t n_breaker;
     char **stop;          /* n_stop strings; owned */
     uint32_t n_stop;
     struct cv_gen_sink sink;

@@ -244,7 +244,7 @@ static bool make_plan(struct cv_life *l, const struct cv_node *node, size_t n, s
         const struct cv_node *from = &node[l->plan.stage[l->n_stage].device];
         s->plan = l->plan.stage[l->n_stage];
         s->node_id = from->id;
-        s->local = l->o.local_session != 0 && from->session == l->o.local_session;
+        s->local = strncmp(from->call_address, l->o.local_address, strlen(l->o.local_address)) == 0;
         snprintf(s->name, sizeof(s->name), "%s", from->name);
         if (!cv_peer_open(&s->peer, from->call_address, s->local ? NULL : l->o.token, l->o.session, NULL, NULL, err))
             return cv_wrap(err, "node %s", s->name);
@@ -526,6 +526,9 @@ static void serve(struct cv_life *l, struct cv_error *err)
 {
     uint64_t version = 0;
     l->lent = true;
+    /* How many nodes to wait for was a matter of the beginning; from now on whoever is left may serve. */
+    l->o.min_nodes = 1;
+    l->o.use_all = false;
     cv_scheduler_epoch_begin(l->o.scheduler, &l->pipeline);
     set_state(l, CV_LIFE_SERVING, "");
     while (!must_stop(l)) {

@@ -34,7 +34,7 @@ struct cv_life_options { /* borrowed for the life's life */
     struct cv_scheduler *scheduler;
     const char *token;      /* of the cluster; NULL: none */
     uint64_t session;
-    uint64_t local_session; /* of the worker in this process; 0: none */
+    const char *local_address; /* calls of a worker in this process begin with it */
     const char *data_host;  /* where the edge home listens */
     const char *blob_url;   /* "http://host:port": where workers fetch from */
     const char *cache_dir;  /* for digests; NULL: none is kept */

@@ -13,6 +13,7 @@
 #include "proto/control.h"
 #include "registry-mirror/digest.h"
 #include "text/template.h"
+#include "text/tokenize.h"
 #include "text/vocab.h"
 
 struct cv_served_options {

@@ -672,15 +672,18 @@ void cv_scheduler_free(struct cv_scheduler *s)
     if (s->thread_started) {
         post(s, &(struct event){.kind = EV_STOP});
         pthread_join(s->thread, NULL);
-        void *item;
-        while (cv_queue_pop(s->events, &item, 0) == CV_QUEUE_OK) {
-            struct event *e = item;
-            if (e->kind == EV_SUBMIT)
-                list_append(&s->waiting_last, e->job);
-            cv_msg_free(e->msg);
-            cv_free(e);
+        /* Twice: a client may go away (CANCEL) while the answers are given. */
+        for (int round = 0; round < 2; round++) {
+            void *item;
+            while (cv_queue_pop(s->events, &item, 0) == CV_QUEUE_OK) {
+                struct event *e = item;
+                if (e->kind == EV_SUBMIT)
+                    list_append(&s->waiting_last, e->job);
+                cv_msg_free(e->msg);
+                cv_free(e);
+            }
+            end_all(s, &err);
         }
-        end_all(s, &err);
     }
     cv_slots_free(s->slots);
     cv_queue_free(s->events);
