@@ -132,8 +132,8 @@ static void attend_merge(float *m_to, float *l_to, float *o_to, float m, float l
     const __m256 keep8 = _mm256_set1_ps(keep), join8 = _mm256_set1_ps(join);
     size_t d = 0;
     for (; d + 8 <= n_v; d += 8)
-        _mm256_storeu_ps(o_to + d, _mm256_fmadd_ps(_mm256_loadu_ps(o + d), join8,
-                                                   _mm256_mul_ps(_mm256_loadu_ps(o_to + d), keep8)));
+        _mm256_storeu_ps(
+            o_to + d, _mm256_fmadd_ps(_mm256_loadu_ps(o + d), join8, _mm256_mul_ps(_mm256_loadu_ps(o_to + d), keep8)));
     for (; d < n_v; d++)
         o_to[d] = fmaf(o[d], join, o_to[d] * keep);
 }

@@ -184,29 +184,79 @@ CV_INLINE void prefetch(const uint8_t *p, size_t n)
         _mm_prefetch((const char *)p + i, _MM_HINT_T0);
 }
 
-/* One group of 16 outputs. */
-CV_INLINE void quantized_group(float *acc, const struct cv_mm *m, const uint8_t *group, enum cv_mm_type type,
-                               const struct cv_panel *panel, size_t n_panel)
+/* Where the heads and the codes of a group of outputs stand. */
+struct stream {
+    const uint8_t *head, *codes;
+    size_t n_group; /* of 32 values */
+    size_t n;       /* of them in the step at hand */
+};
+
+CV_INLINE struct stream stream_of(const struct cv_mm *m, enum cv_mm_type type, size_t i)
 {
+    const uint8_t *group = m->w + i * m->group_bytes;
     const struct cv_packing *p = &cv_packing[type];
-    const size_t n_group = m->k / CV_ACT_GROUP, code_bytes = p->code_bytes, per_head = p->block_len / CV_ACT_GROUP;
-    const uint8_t *codes = group + n_group / per_head * p->head_bytes;
+    return (struct stream){group, group + m->k / p->block_len * p->head_bytes, m->k / CV_ACT_GROUP, 0};
+}
+
+/* Reads the scales of the step that begins at group g. */
+CV_INLINE void begin_step(struct stream *in, struct scales *s, enum cv_mm_type type, size_t g)
+{
+    in->n = in->n_group - g < STEP ? in->n_group - g : STEP;
+    prefetch(in->head + 512, cv_packing[type].head_bytes);
+    load_scales(s, type, in->head, in->n);
+    in->head += cv_packing[type].head_bytes * (cv_packing[type].block_len == CV_ACT_GROUP ? in->n : 1);
+}
+
+CV_INLINE void load_terms(__m256 d[2], __m256 *min, const struct scales *s, enum cv_mm_type type, size_t g, size_t half)
+{
+    d[0] = d[1] = *min = _mm256_load_ps(s->d[0][g] + half);
+    if (type == CV_MM_Q6_K)
+        d[1] = _mm256_load_ps(s->d[1][g] + half);
+    if (type == CV_MM_Q4_K || type == CV_MM_Q5_K)
+        *min = _mm256_load_ps(s->m[g] + half);
+}
+
+/* 16 outputs of one row, its sums in registers. */
+CV_INLINE void one_row(float *acc, struct stream in, enum cv_mm_type type, const struct cv_panel *p)
+{
+    __m256 sums[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
     struct scales s;
-    for (size_t first = 0; first < n_group; first += STEP) {
-        size_t n = n_group - first < STEP ? n_group - first : STEP;
-        load_scales(&s, type, group + first / per_head * p->head_bytes, n);
-        for (size_t g = 0; g < n; g++, codes += code_bytes) {
-            prefetch(codes + PREFETCH_BYTES, code_bytes);
+    for (size_t first = 0; first < in.n_group; first += STEP) {
+        begin_step(&in, &s, type, first);
+        for (size_t g = 0; g < in.n; g++, in.codes += cv_packing[type].code_bytes) {
+            size_t at = first + g;
+            prefetch(in.codes + PREFETCH_BYTES, cv_packing[type].code_bytes);
+            for (size_t half = 0; half < 2; half++) {
+                __m256i w[8];
+                __m256 d[2], min;
+                unpack(w, type, in.codes + 32 * half);
+                load_terms(d, &min, &s, type, g, 8 * half);
+                __m256 t =
+                    group_term(type, w, d[0], d[1], min, p->q + at * CV_ACT_GROUP, p->sum + at, p->nsum + 3 * at);
+                sums[half] = _mm256_fmadd_ps(t, _mm256_set1_ps(p->scale[at]), sums[half]);
+            }
+        }
+    }
+    _mm256_store_ps(acc, sums[0]);
+    _mm256_store_ps(acc + 8, sums[1]);
+}
+
+/* 16 outputs of many rows. */
+CV_INLINE void many_rows(float *acc, struct stream in, enum cv_mm_type type, const struct cv_panel *panel,
+                         size_t n_panel)
+{
+    struct scales s;
+    for (size_t first = 0; first < in.n_group; first += STEP) {
+        begin_step(&in, &s, type, first);
+        for (size_t g = 0; g < in.n; g++, in.codes += cv_packing[type].code_bytes) {
+            prefetch(in.codes + PREFETCH_BYTES, cv_packing[type].code_bytes);
             for (size_t half = 0; half < G; half += 8) {
                 __m256i w[8];
-                unpack(w, type, codes + 4 * half);
-                __m256 d0 = _mm256_load_ps(s.d[0][g] + half), d1 = d0, min = d0;
-                if (type == CV_MM_Q6_K)
-                    d1 = _mm256_load_ps(s.d[1][g] + half);
-                if (type == CV_MM_Q4_K || type == CV_MM_Q5_K)
-                    min = _mm256_load_ps(s.m[g] + half);
+                __m256 d[2], min;
+                unpack(w, type, in.codes + 4 * half);
+                load_terms(d, &min, &s, type, g, half);
                 for (size_t i = 0; i < n_panel; i++)
-                    add_panel(acc + i * CV_ACT_PANEL * G + half, type, w, d0, d1, min, &panel[i], first + g);
+                    add_panel(acc + i * CV_ACT_PANEL * G + half, type, w, d[0], d[1], min, &panel[i], first + g);
             }
         }
     }
@@ -221,8 +271,13 @@ CV_INLINE void quantized(const struct cv_mm *m, enum cv_mm_type type)
         panel[n_panel++] = cv_panel_at(m->x, r);
     for (size_t i = 0; i < m->n_group; i++) {
         size_t left = m->n_out - i * G, lanes = left < G ? left : G;
-        memset(acc, 0, n_row * G * sizeof(*acc));
-        quantized_group(acc, m, m->w + i * m->group_bytes, type, panel, n_panel);
+        struct stream in = stream_of(m, type, i);
+        if (n_row == 1) {
+            one_row(acc, in, type, panel);
+        } else {
+            memset(acc, 0, n_row * G * sizeof(*acc));
+            many_rows(acc, in, type, panel, n_panel);
+        }
         for (size_t r = 0; r < n_row; r++)
             memcpy(m->y + (m->row_first + r) * m->ldy + i * G, acc + r * G, lanes * sizeof(*acc));
     }

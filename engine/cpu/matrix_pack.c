@@ -8,12 +8,6 @@
 
 #include "engine/cpu/internal.h"
 
-const struct cv_packing cv_packing[CV_MM_N] = {
-    [CV_MM_Q4_0] = {32, 32, 256},   [CV_MM_Q8_0] = {32, 32, 512},   [CV_MM_Q4_K] = {256, 256, 256},
-    [CV_MM_Q5_K] = {256, 256, 320}, [CV_MM_Q6_K] = {256, 288, 384}, [CV_MM_F32] = {1, 0, 64},
-    [CV_MM_F16] = {1, 0, 32},       [CV_MM_BF16] = {1, 0, 32},
-};
-
 enum { G = CV_MATRIX_GROUP };
 
 enum cv_mm_type cv_mm_type_of(enum cv_dtype dtype)

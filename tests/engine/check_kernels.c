@@ -3,7 +3,7 @@
  * mathematics.
  *
  *   check_kernels              the cases
- *   check_kernels --bench [N]  the same kernels timed, with N threads (0: all)
+ *   check_kernels --bench [N [TYPE]]  the same kernels timed, with N threads (0: all)
  *   check_kernels --self-test  plants wrong results and must see each of them caught
  */
 #include <math.h>
@@ -411,7 +411,7 @@ int main(int argc, char **argv)
         CASE(test_sizes_that_make_no_sense_are_refused),
     };
     if (argc > 1 && strcmp(argv[1], "--bench") == 0)
-        return bench_kernels(argc > 2 ? (unsigned)atoi(argv[2]) : 0);
+        return bench_kernels(argc > 2 ? (unsigned)atoi(argv[2]) : 0, argc > 3 ? argv[3] : NULL);
     if (argc > 1 && strcmp(argv[1], "--self-test") == 0)
         return self_test();
     return check_main(argc, argv, cases, CV_COUNT(cases));

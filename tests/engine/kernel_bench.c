@@ -6,13 +6,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-#include "base/clock.h"
 #include "base/mem.h"
 #include "tests/check/check.h"
 #include "tests/engine/kernel_problem.h"
 
-enum { N_OUT = 8192, K = 2048, N_MATRIX = 24 };
+/* With one thread its own processor time, so that a busy machine disturbs little; with more, time on the wall. */
+static double seconds_now(unsigned n_threads)
+{
+    struct timespec t;
+    clock_gettime(n_threads == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+enum { N_OUT = 8192, K = 2048, N_MATRIX = 12 };
 
 struct bench {
     enum cv_dtype dtype;
@@ -57,20 +65,20 @@ static double time_rows(struct bench *b, size_t n_row, float *x, float *y, void 
 {
     double best = 1e30;
     size_t k = b->m[0].k, n_out = b->m[0].n_out, n = n_row > 16 ? 2 : N_MATRIX;
-    for (int repeat = 0; repeat < 5; repeat++) {
-        uint64_t start = cv_now_ns();
+    for (int repeat = 0; repeat < 4; repeat++) {
+        double start = seconds_now(cv_pool_threads(b->pool));
         for (size_t i = 0; i < n; i++) {
             struct cv_acts acts;
             cv_acts_prepare(&acts, b->dtype, x, k, n_row, k, mem, b->pool);
             cv_matmul(y, n_out, &b->m[i], &acts, b->pool);
         }
-        double s = (double)(cv_now_ns() - start) * 1e-9 / (double)n;
+        double s = (seconds_now(cv_pool_threads(b->pool)) - start) / (double)n;
         best = s < best ? s : best;
     }
     return best;
 }
 
-static int bench_shape(struct cv_pool *pool, size_t n_out, size_t k)
+static int bench_shape(struct cv_pool *pool, const char *only, size_t n_out, size_t k)
 {
     static const size_t rows[] = {1, 4, 8, 16, 128, 512};
     static const unsigned sets[] = {CV_ISA_AVX2, CV_ISA_AVX2 | CV_ISA_AVX_VNNI,
@@ -89,6 +97,8 @@ static int bench_shape(struct cv_pool *pool, size_t n_out, size_t k)
     printf("\n");
     for (size_t t = 0; t < CV_COUNT(problem_types); t++) {
         struct bench b;
+        if (only != NULL && strcmp(only, cv_dtype_get((uint32_t)problem_types[t])->name) != 0)
+            continue;
         if (!bench_make(&b, problem_types[t], pool, n_out, k))
             return 1;
         for (size_t s = 0; s < CV_COUNT(sets); s++) {
@@ -112,7 +122,7 @@ static int bench_shape(struct cv_pool *pool, size_t n_out, size_t k)
     return 0;
 }
 
-int bench_kernels(unsigned n_threads)
+int bench_kernels(unsigned n_threads, const char *only)
 {
     struct cv_error err;
     struct cv_pool *pool;
@@ -120,9 +130,9 @@ int bench_kernels(unsigned n_threads)
         fprintf(stderr, "%s\n", err.msg);
         return 1;
     }
-    int rc = bench_shape(pool, N_OUT, K);
+    int rc = bench_shape(pool, only, N_OUT, K);
     if (rc == 0)
-        rc = bench_shape(pool, K, N_OUT);
+        rc = bench_shape(pool, only, K, N_OUT);
     cv_pool_free(pool);
     return rc;
 }

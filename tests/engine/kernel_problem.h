@@ -26,7 +26,7 @@ void problem_make(struct problem *p, enum cv_dtype dtype, size_t n_out, size_t k
 /* y[n_row][n_out] in a guarded buffer. */
 float *problem_run(const struct problem *p, struct cv_pool *pool);
 
-/* --bench: times every kernel of every set of instructions that this machine has. */
-int bench_kernels(unsigned n_threads);
+/* --bench: times every kernel of every set of instructions that this machine has. only: a type's name, or NULL. */
+int bench_kernels(unsigned n_threads, const char *only);
 
 #endif
