@@ -25,7 +25,8 @@ static bool put_op(const struct cv_program *p, const struct cv_op *op, struct cv
     for (int i = 0; i < CV_OP_FAN && ok; i++)
         ok = put_buffer(p, out, i == 0 ? " " : ", ", op->src[i]);
     for (int i = 0; i < CV_OP_FAN && ok; i++)
-        ok = put_weight(p, out, i == 0 ? " * " : ", ", op->weight[i]) && put_weight(p, out, " + ", op->bias[i]);
+        ok = put_weight(p, out, i > 0 ? ", " : op->src[0] < 0 ? " " : " * ", op->weight[i]) &&
+             put_weight(p, out, " + ", op->bias[i]);
     if (ok && (op->kind == CV_OP_NORM || op->kind == CV_OP_ADD_NORM))
         ok = cv_buf_printf(out, ", eps %g", (double)op->eps) &&
              (op->n_head <= 1 || cv_buf_printf(out, ", each of %u heads", op->n_head));

@@ -178,6 +178,8 @@ static void check_sizes(struct cv_builder *b)
                       hp->n_embd_head_k, hp->n_embd_head_v, hp->n_ff);
     else if (hp->n_rot % 2 != 0 || hp->n_rot > hp->n_embd_head_k)
         cv_build_fail(b, CV_ERR_FORMAT, "rope over %u values of a head of %u", hp->n_rot, hp->n_embd_head_k);
+    else if (hp->varies)
+        cv_build_fail(b, CV_ERR_UNSUPPORTED, "architecture %s with sizes that differ by layer is not supported", hp->arch);
     else if (hp->rope_scaling == CV_ROPE_LONGROPE)
         cv_build_fail(b, CV_ERR_UNSUPPORTED, "rope scaling of type longrope is not supported");
 }
