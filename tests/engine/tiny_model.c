@@ -17,13 +17,14 @@ struct writing {
         float mean, size;
     } tensor[MAX_TENSORS];
     size_t n;
+    bool extra; /* the extra tensor is written even in place of one that is left out */
     struct cv_error err;
 };
 
 static void tensor(struct writing *t, enum cv_dtype type, size_t k, size_t n_out, float mean, float size,
                    const char *name)
 {
-    if (t->spec->leave_out != NULL && strcmp(name, t->spec->leave_out) == 0 && name != t->spec->extra)
+    if (t->spec->leave_out != NULL && strcmp(name, t->spec->leave_out) == 0 && !t->extra)
         return;
     size_t dim[2] = {k, n_out};
     CHECK_OK(cv_gguf_put_tensor(t->w, name, type, dim, n_out == 1 ? 1 : 2, &t->err), t->err);
@@ -67,6 +68,7 @@ static void declare_tensors(struct writing *t)
     tensor(t, CV_DTYPE_F32, TINY_EMBD, 1, 1.0f, 0.2f, "output_norm.weight");
     if (!spec->tied)
         tensor(t, spec->type, TINY_EMBD, TINY_VOCAB, 0.0f, 1.0f, "output.weight");
+    t->extra = true;
     if (spec->extra != NULL)
         tensor(t, CV_DTYPE_F32, 1, 1, 1.0f, 0.0f, spec->extra);
 }
