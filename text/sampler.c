@@ -421,7 +421,8 @@ bool cv_sampler_pick(struct cv_sampler *s, const struct cv_candidate *cand, size
     apply_bias(s);
     if (s->cands.n == 0 || s->cands.at[cv_cands_best(&s->cands)].logit == -INFINITY)
         return cv_fail(err, CV_ERR_ARG, "no token is left: every candidate is forbidden");
-    const struct cv_cand *chosen = &s->cands.at[choose(s)];
+    const size_t index = choose(s); /* this may move the candidates, so it comes first */
+    const struct cv_cand *chosen = &s->cands.at[index];
     if (chosen->logit == -INFINITY)
         return cv_fail(err, CV_ERR_ARG, "no token is left: the samplers have forbidden every candidate");
     if (!note_survivors(s))
