@@ -80,6 +80,9 @@ struct cv_gguf {
 bool cv_gguf_parse(struct cv_gguf **out, const void *data, size_t len, size_t file_len, struct cv_arena *arena,
                    struct cv_error *err);
 
+/* Do the invariants hold? (For tests and fuzzing; a parsed file's always do.) */
+bool cv_gguf_check(const struct cv_gguf *g, struct cv_error *err);
+
 /* NULL when absent. */
 const struct cv_gguf_kv *cv_gguf_find(const struct cv_gguf *g, const char *key);
 const struct cv_gguf_tensor *cv_gguf_tensor(const struct cv_gguf *g, const char *name);

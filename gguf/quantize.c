@@ -19,7 +19,7 @@ static void to_f16(const float *src, const float *importance, unsigned char *dst
 {
     (void)importance;
     for (size_t i = 0; i < n_block; i++)
-        cv_store_u16(dst + 2 * i, cv_f32_to_f16(src[i]));
+        cv_store_u16(dst + 2 * i, cv_fit_half(src[i])); /* never infinite */
 }
 
 static void to_bf16(const float *src, const float *importance, unsigned char *dst, size_t n_block)
