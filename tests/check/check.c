@@ -145,7 +145,7 @@ static void clean_up(void)
 
 int check_main(int argc, char **argv, const struct check_case *cases, size_t n_cases)
 {
-    const char *only = NULL;
+    const char *volatile only = NULL; /* read again after a longjmp */
     volatile unsigned n_pass = 0, n_fail = 0, n_skip = 0; /* they live across the longjmp */
     setvbuf(stdout, NULL, _IOLBF, 0);
     for (int i = 1; i < argc; i++) {
