@@ -187,6 +187,7 @@ static bool make_pieces(struct cv_vocab *v, struct cv_error *err)
         if (piece == NULL)
             return no_memory(err);
         v->piece[i] = (struct cv_str){.p = piece, .n = make_piece(v, i, piece)};
+        piece[v->piece[i].n] = '\0';
     }
     return true;
 }

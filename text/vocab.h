@@ -54,7 +54,7 @@ const struct cv_vocab_special *cv_vocab_special(const struct cv_vocab *v);
 /* The token whose text, as it stands in the file, is text[0..n); -1 if there is none. */
 int32_t cv_vocab_find(const struct cv_vocab *v, const char *text, size_t n);
 
-/* The rest takes any id; one outside the vocabulary has no attributes, no text and no bytes. */
+/* The rest takes any id; one outside the vocabulary has no attributes, no text and no bytes. Strings end with a NUL. */
 unsigned cv_vocab_attr(const struct cv_vocab *v, int32_t id); /* bits of enum cv_token_attr */
 bool cv_vocab_is_eog(const struct cv_vocab *v, int32_t id);
 struct cv_str cv_vocab_text(const struct cv_vocab *v, int32_t id); /* as it stands in the file; borrowed */
