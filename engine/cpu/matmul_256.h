@@ -14,7 +14,7 @@
 
 #include "engine/cpu/internal.h"
 
-enum { G = CV_MATRIX_GROUP, STEP = 8, PREFETCH_BYTES = 2048 };
+enum { G = CV_MATRIX_GROUP, STEP = 8, STREAMS = 4, PREFETCH_BYTES = 1024 };
 
 /* Of 16 outputs and up to STEP groups of 32 values. */
 struct scales {
@@ -144,7 +144,12 @@ CV_INLINE __m256i dot(__m256i sum, const __m256i w[8], const int8_t *q, size_t f
 enum { Q8_OFFSET = 0 };
 #endif
 
-CV_INLINE __m256 group_term(enum cv_mm_type type, const __m256i w[8], __m256 d0, __m256 d1, __m256 m, const int8_t *q,
+/* One group's terms of eight outputs: d * scale (of both halves) and dmin * min. */
+struct terms {
+    __m256 d[2], min;
+};
+
+CV_INLINE __m256 group_term(enum cv_mm_type type, const __m256i w[8], const struct terms *t, const int8_t *q,
                             const float *sum, const int32_t *nsum)
 {
     __m256i low = _mm256_setzero_si256();
@@ -152,7 +157,7 @@ CV_INLINE __m256 group_term(enum cv_mm_type type, const __m256i w[8], __m256 d0,
         __m256i high = _mm256_slli_epi32(_mm256_set1_epi32(nsum[2]), 5);
         low = dot(_mm256_slli_epi32(_mm256_set1_epi32(nsum[1]), 5), w, q, 0, 4, type);
         high = dot(high, w, q, 4, 8, type);
-        return _mm256_fmadd_ps(d0, _mm256_cvtepi32_ps(low), _mm256_mul_ps(d1, _mm256_cvtepi32_ps(high)));
+        return _mm256_fmadd_ps(t->d[0], _mm256_cvtepi32_ps(low), _mm256_mul_ps(t->d[1], _mm256_cvtepi32_ps(high)));
     }
     if (type == CV_MM_Q4_0)
         low = _mm256_slli_epi32(_mm256_set1_epi32(nsum[0]), 3);
@@ -160,12 +165,12 @@ CV_INLINE __m256 group_term(enum cv_mm_type type, const __m256i w[8], __m256 d0,
         low = _mm256_slli_epi32(_mm256_set1_epi32(nsum[0]), 7);
     low = dot(low, w, q, 0, 8, type);
     if (type == CV_MM_Q4_K || type == CV_MM_Q5_K)
-        return _mm256_fmsub_ps(d0, _mm256_cvtepi32_ps(low), _mm256_mul_ps(m, _mm256_set1_ps(*sum)));
-    return _mm256_mul_ps(d0, _mm256_cvtepi32_ps(low));
+        return _mm256_fmsub_ps(t->d[0], _mm256_cvtepi32_ps(low), _mm256_mul_ps(t->min, _mm256_set1_ps(*sum)));
+    return _mm256_mul_ps(t->d[0], _mm256_cvtepi32_ps(low));
 }
 
 /* Adds what group g of eight outputs gives to every row of a panel; acc: the rows' sums, G floats apart. */
-CV_INLINE void add_panel(float *acc, enum cv_mm_type type, const __m256i w[8], __m256 d0, __m256 d1, __m256 m,
+CV_INLINE void add_panel(float *acc, enum cv_mm_type type, const __m256i w[8], const struct terms *t,
                          const struct cv_panel *p, size_t g)
 {
     size_t at = g * p->height;
@@ -173,8 +178,8 @@ CV_INLINE void add_panel(float *acc, enum cv_mm_type type, const __m256i w[8], _
     const float *scale = p->scale + at, *sum = p->sum + at;
     const int32_t *nsum = p->nsum + 3 * at;
     for (size_t r = 0; r < p->height; r++) {
-        __m256 t = group_term(type, w, d0, d1, m, q + r * CV_ACT_GROUP, sum + r, nsum + 3 * r);
-        _mm256_store_ps(acc + r * G, _mm256_fmadd_ps(t, _mm256_set1_ps(scale[r]), _mm256_load_ps(acc + r * G)));
+        __m256 term = group_term(type, w, t, q + r * CV_ACT_GROUP, sum + r, nsum + 3 * r);
+        _mm256_store_ps(acc + r * G, _mm256_fmadd_ps(term, _mm256_set1_ps(scale[r]), _mm256_load_ps(acc + r * G)));
     }
 }
 
@@ -187,100 +192,121 @@ CV_INLINE void prefetch(const uint8_t *p, size_t n)
 /* Where the heads and the codes of a group of outputs stand. */
 struct stream {
     const uint8_t *head, *codes;
-    size_t n_group; /* of 32 values */
-    size_t n;       /* of them in the step at hand */
 };
 
 CV_INLINE struct stream stream_of(const struct cv_mm *m, enum cv_mm_type type, size_t i)
 {
     const uint8_t *group = m->w + i * m->group_bytes;
     const struct cv_packing *p = &cv_packing[type];
-    return (struct stream){group, group + m->k / p->block_len * p->head_bytes, m->k / CV_ACT_GROUP, 0};
+    return (struct stream){group, group + m->k / p->block_len * p->head_bytes};
 }
 
-/* Reads the scales of the step that begins at group g. */
-CV_INLINE void begin_step(struct stream *in, struct scales *s, enum cv_mm_type type, size_t g)
+/* Reads the scales of a step of n groups and goes on to the next. */
+CV_INLINE void next_scales(struct scales *s, enum cv_mm_type type, struct stream *in, size_t n)
 {
-    in->n = in->n_group - g < STEP ? in->n_group - g : STEP;
-    prefetch(in->head + 512, cv_packing[type].head_bytes);
-    load_scales(s, type, in->head, in->n);
-    in->head += cv_packing[type].head_bytes * (cv_packing[type].block_len == CV_ACT_GROUP ? in->n : 1);
+    const struct cv_packing *p = &cv_packing[type];
+    prefetch(in->head + 2 * p->head_bytes, p->head_bytes);
+    load_scales(s, type, in->head, n);
+    in->head += p->head_bytes * (p->block_len == CV_ACT_GROUP ? n : 1);
 }
 
-CV_INLINE void load_terms(__m256 d[2], __m256 *min, const struct scales *s, enum cv_mm_type type, size_t g, size_t half)
+CV_INLINE struct terms load_terms(const struct scales *s, enum cv_mm_type type, size_t g, size_t half)
 {
-    d[0] = d[1] = *min = _mm256_load_ps(s->d[0][g] + half);
+    struct terms t;
+    t.d[0] = t.d[1] = t.min = _mm256_load_ps(s->d[0][g] + half);
     if (type == CV_MM_Q6_K)
-        d[1] = _mm256_load_ps(s->d[1][g] + half);
+        t.d[1] = _mm256_load_ps(s->d[1][g] + half);
     if (type == CV_MM_Q4_K || type == CV_MM_Q5_K)
-        *min = _mm256_load_ps(s->m[g] + half);
+        t.min = _mm256_load_ps(s->m[g] + half);
+    return t;
 }
 
-/* 16 outputs of one row, its sums in registers. */
-CV_INLINE void one_row(float *acc, struct stream in, enum cv_mm_type type, const struct cv_panel *p)
+/* acc[r * G + lane] -> y, for the outputs of group i. */
+CV_INLINE void put_rows(const struct cv_mm *m, size_t i, const float *acc)
 {
-    __m256 sums[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
-    struct scales s;
-    for (size_t first = 0; first < in.n_group; first += STEP) {
-        begin_step(&in, &s, type, first);
-        for (size_t g = 0; g < in.n; g++, in.codes += cv_packing[type].code_bytes) {
-            size_t at = first + g;
-            prefetch(in.codes + PREFETCH_BYTES, cv_packing[type].code_bytes);
-            for (size_t half = 0; half < 2; half++) {
-                __m256i w[8];
-                __m256 d[2], min;
-                unpack(w, type, in.codes + 32 * half);
-                load_terms(d, &min, &s, type, g, 8 * half);
-                __m256 t =
-                    group_term(type, w, d[0], d[1], min, p->q + at * CV_ACT_GROUP, p->sum + at, p->nsum + 3 * at);
-                sums[half] = _mm256_fmadd_ps(t, _mm256_set1_ps(p->scale[at]), sums[half]);
+    size_t left = m->n_out - i * G, lanes = left < G ? left : G;
+    float *y = m->y + m->row_first * m->ldy + i * G;
+    for (size_t r = m->row_first; r < m->row_last; r++, y += m->ldy, acc += G)
+        memcpy(y, acc, lanes * sizeof(*acc));
+}
+
+/* One row, n_s (constant) groups of outputs from i on side by side: the memory gives its full rate only to several. */
+CV_INLINE void one_row(const struct cv_mm *m, enum cv_mm_type type, size_t i, const struct cv_panel *p, size_t n_s)
+{
+    CV_ALIGNED(32) float acc[STREAMS][G];
+    const size_t n_group = m->k / CV_ACT_GROUP, code_bytes = cv_packing[type].code_bytes;
+    struct stream in[STREAMS];
+    struct scales s[STREAMS];
+    __m256 sums[STREAMS][2];
+    for (size_t k = 0; k < n_s; k++) {
+        in[k] = stream_of(m, type, i + k);
+        sums[k][0] = sums[k][1] = _mm256_setzero_ps();
+    }
+    for (size_t first = 0; first < n_group; first += STEP) {
+        size_t n = n_group - first < STEP ? n_group - first : STEP;
+        for (size_t k = 0; k < n_s; k++)
+            next_scales(&s[k], type, &in[k], n);
+        for (size_t g = 0, at = first; g < n; g++, at++) {
+            for (size_t k = 0; k < n_s; k++, in[k - 1].codes += code_bytes) {
+                prefetch(in[k].codes + PREFETCH_BYTES, code_bytes);
+                for (size_t half = 0; half < 2; half++) {
+                    __m256i w[8];
+                    unpack(w, type, in[k].codes + 32 * half);
+                    struct terms t = load_terms(&s[k], type, g, 8 * half);
+                    __m256 term = group_term(type, w, &t, p->q + at * CV_ACT_GROUP, p->sum + at, p->nsum + 3 * at);
+                    sums[k][half] = _mm256_fmadd_ps(term, _mm256_set1_ps(p->scale[at]), sums[k][half]);
+                }
             }
         }
     }
-    _mm256_store_ps(acc, sums[0]);
-    _mm256_store_ps(acc + 8, sums[1]);
+    for (size_t k = 0; k < n_s; k++) {
+        _mm256_store_ps(acc[k], sums[k][0]);
+        _mm256_store_ps(acc[k] + 8, sums[k][1]);
+        put_rows(m, i + k, acc[k]);
+    }
 }
 
-/* 16 outputs of many rows. */
-CV_INLINE void many_rows(float *acc, struct stream in, enum cv_mm_type type, const struct cv_panel *panel,
+/* All rows of the panels, one group of outputs. */
+CV_INLINE void many_rows(const struct cv_mm *m, enum cv_mm_type type, size_t i, const struct cv_panel *panel,
                          size_t n_panel)
 {
+    CV_ALIGNED(32) float acc[CV_ROW_BLOCK_MAX * G];
+    const size_t n_group = m->k / CV_ACT_GROUP, code_bytes = cv_packing[type].code_bytes;
+    struct stream in = stream_of(m, type, i);
     struct scales s;
-    for (size_t first = 0; first < in.n_group; first += STEP) {
-        begin_step(&in, &s, type, first);
-        for (size_t g = 0; g < in.n; g++, in.codes += cv_packing[type].code_bytes) {
-            prefetch(in.codes + PREFETCH_BYTES, cv_packing[type].code_bytes);
+    memset(acc, 0, (m->row_last - m->row_first) * G * sizeof(*acc));
+    for (size_t first = 0; first < n_group; first += STEP) {
+        size_t n = n_group - first < STEP ? n_group - first : STEP;
+        next_scales(&s, type, &in, n);
+        for (size_t g = 0; g < n; g++, in.codes += code_bytes) {
+            prefetch(in.codes + PREFETCH_BYTES, code_bytes);
             for (size_t half = 0; half < G; half += 8) {
                 __m256i w[8];
-                __m256 d[2], min;
                 unpack(w, type, in.codes + 4 * half);
-                load_terms(d, &min, &s, type, g, half);
-                for (size_t i = 0; i < n_panel; i++)
-                    add_panel(acc + i * CV_ACT_PANEL * G + half, type, w, d[0], d[1], min, &panel[i], first + g);
+                struct terms t = load_terms(&s, type, g, half);
+                for (size_t b = 0; b < n_panel; b++)
+                    add_panel(acc + b * CV_ACT_PANEL * G + half, type, w, &t, &panel[b], first + g);
             }
         }
     }
+    put_rows(m, i, acc);
 }
 
 CV_INLINE void quantized(const struct cv_mm *m, enum cv_mm_type type)
 {
-    CV_ALIGNED(32) float acc[CV_ROW_BLOCK_MAX * G];
     struct cv_panel panel[CV_ROW_BLOCK_MAX / CV_ACT_PANEL];
-    size_t n_panel = 0, n_row = m->row_last - m->row_first;
+    size_t n_panel = 0, i = 0;
     for (size_t r = m->row_first; r < m->row_last; r += CV_ACT_PANEL)
         panel[n_panel++] = cv_panel_at(m->x, r);
-    for (size_t i = 0; i < m->n_group; i++) {
-        size_t left = m->n_out - i * G, lanes = left < G ? left : G;
-        struct stream in = stream_of(m, type, i);
-        if (n_row == 1) {
-            one_row(acc, in, type, panel);
-        } else {
-            memset(acc, 0, n_row * G * sizeof(*acc));
-            many_rows(acc, in, type, panel, n_panel);
-        }
-        for (size_t r = 0; r < n_row; r++)
-            memcpy(m->y + (m->row_first + r) * m->ldy + i * G, acc + r * G, lanes * sizeof(*acc));
+    if (m->row_last - m->row_first > 1) {
+        for (; i < m->n_group; i++)
+            many_rows(m, type, i, panel, n_panel);
+        return;
     }
+    for (; i + STREAMS <= m->n_group; i += STREAMS)
+        one_row(m, type, i, panel, STREAMS);
+    for (; i < m->n_group; i++)
+        one_row(m, type, i, panel, 1);
 }
 
 #endif
