@@ -103,14 +103,28 @@ static bool convert_tensor(struct job *j, size_t i, struct cv_error *err)
     return cv_output_tensor(&j->output, j->packed, c.dst_row * rows_of(t), err);
 }
 
-static bool is_own(const struct cv_gguf_kv *kv)
+static bool is_key(const struct cv_gguf_kv *kv, const char *name)
 {
-    static const char *const names[] = {"general.file_type", "general.quantization_version", "split.no", "split.count",
-                                        "split.tensors.count"};
-    for (size_t i = 0; i < CV_COUNT(names); i++)
-        if (kv->key.n == strlen(names[i]) && memcmp(kv->key.p, names[i], kv->key.n) == 0)
-            return true;
-    return false;
+    return kv->key.n == strlen(name) && memcmp(kv->key.p, name, kv->key.n) == 0;
+}
+
+/* All pairs in their order; what tells of the type is ours, what tells of parts is left out. */
+static bool put_metadata(struct job *j, struct cv_error *err)
+{
+    const struct cv_gguf *g = j->model->gguf;
+    bool ok = true;
+    for (size_t i = 0; ok && i < g->n_kv; i++) {
+        const struct cv_gguf_kv *kv = &g->kv[i];
+        if (is_key(kv, "general.file_type"))
+            ok = cv_gguf_put_u32(j->writer, "general.file_type", j->mix->file_type, err);
+        else if (!is_key(kv, "split.no") && !is_key(kv, "split.count") && !is_key(kv, "split.tensors.count"))
+            ok = cv_gguf_put_kv(j->writer, kv, err);
+    }
+    if (ok && cv_gguf_find(g, "general.file_type") == NULL)
+        ok = cv_gguf_put_u32(j->writer, "general.file_type", j->mix->file_type, err);
+    if (ok && cv_gguf_find(g, "general.quantization_version") == NULL)
+        ok = cv_gguf_put_u32(j->writer, "general.quantization_version", 2, err);
+    return ok;
 }
 
 static bool put_header(struct job *j, struct cv_error *err)
@@ -120,11 +134,7 @@ static bool put_header(struct job *j, struct cv_error *err)
     if (!cv_hparams_read(&h, g, err))
         return false;
     const bool tied = cv_gguf_tensor(g, "output.weight") == NULL;
-    for (size_t i = 0; i < g->n_kv; i++)
-        if (!is_own(&g->kv[i]) && !cv_gguf_put_kv(j->writer, &g->kv[i], err))
-            return false;
-    if (!cv_gguf_put_u32(j->writer, "general.file_type", j->mix->file_type, err) ||
-        !cv_gguf_put_u32(j->writer, "general.quantization_version", 2, err))
+    if (!put_metadata(j, err))
         return false;
     for (size_t i = 0; i < g->n_tensor; i++) {
         const struct cv_gguf_tensor *t = &g->tensor[i];
