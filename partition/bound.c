@@ -40,13 +40,13 @@ static void prepare(struct bound *b)
     for (uint32_t i = 0; i < n; i++) {
         double sum = 0.0;
         for (uint32_t c = 0; c < b->s->n; c++) {
-            const double *t = k->t[cv_plan_weights(k).u] + (size_t)b->s->first[c] * (n + 1);
+            const double *t = k->t[k->w.u] + (size_t)b->s->first[c] * (n + 1);
             sum += t[i + 1] - t[i];
         }
         b->weight[i + 1] = b->weight[i] + sum / b->s->n + 1e-30;
     }
     b->tail = INFINITY;
-    const struct weights w = cv_plan_weights(k);
+    const struct weights w = k->w;
     for (uint32_t c = 0; c < b->s->n; c++) {
         const uint32_t d = b->s->first[c];
         const double *t = k->t[w.u] + (size_t)d * (n + 1), *move = k->move + (size_t)d * (n + 1);
@@ -68,7 +68,7 @@ static void prepare(struct bound *b)
 static double room_of(const struct bound *b, uint32_t d, double max_v)
 {
     const struct costs *k = b->k;
-    const double *t = k->t[cv_plan_weights(k).v] + (size_t)d * (k->n + 1), fix = k->cluster->device[d].stage_s;
+    const double *t = k->t[k->w.v] + (size_t)d * (k->n + 1), fix = k->cluster->device[d].stage_s;
     double room = 0.0;
     for (uint32_t first = 0, last = 0; last < k->n;) {
         last++;
@@ -103,7 +103,7 @@ bool cv_plan_bound(const struct costs *k, const struct classes *s, double score,
                    struct cv_error *err)
 {
     struct bound b = {.k = k, .s = s};
-    const double beta = cv_plan_weights(k).beta;
+    const double beta = k->w.beta;
     bool ok = (b.weight = cv_arena_calloc(arena, (size_t)k->n + 1, sizeof(double))) != NULL &&
               (b.cheapest = cv_arena_calloc(arena, s->n, sizeof(double))) != NULL &&
               (b.fixed = cv_arena_calloc(arena, s->n, sizeof(double))) != NULL &&

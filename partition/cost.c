@@ -160,6 +160,20 @@ static bool check_cluster(const struct cv_plan_model *m, const struct cv_plan_cl
 
 /* -------- tables */
 
+static struct weights weights_of(const struct costs *k)
+{
+    switch (k->goal.optimize) {
+    case CV_PLAN_LATENCY:
+        return (struct weights){COST_TOKEN, COST_BATCH, 1.0, 0.0};
+    case CV_PLAN_THROUGHPUT: /* a thousandth of the sum, so that no stage is added for nothing */
+        return (struct weights){COST_TOKEN, COST_BATCH, 1e-3, 1.0};
+    case CV_PLAN_PROMPT:
+        return (struct weights){COST_CHUNK, COST_CHUNK, 1.0, (double)k->n_chunk - 1.0};
+    default:
+        return (struct weights){COST_TOKEN, COST_BATCH, 1.0, 1.0};
+    }
+}
+
 static void fill_goal(struct costs *k, const struct cv_plan_goal *goal)
 {
     const struct cv_plan_model *m = k->model;
@@ -174,6 +188,7 @@ static void fill_goal(struct costs *k, const struct cv_plan_goal *goal)
     uint32_t rows = m->n_batch < g->prompt ? m->n_batch : g->prompt;
     k->chunk_rows = rows;
     k->n_chunk = (g->prompt + rows - 1) / rows;
+    k->w = weights_of(k);
 }
 
 static double rate_at(const struct cv_plan_device *d, double rows)
@@ -360,23 +375,9 @@ bool cv_plan_stage_fits(const struct costs *k, uint32_t dev, uint32_t first, uin
 
 /* -------- what is minimized */
 
-struct weights cv_plan_weights(const struct costs *k)
-{
-    switch (k->goal.optimize) {
-    case CV_PLAN_LATENCY:
-        return (struct weights){COST_TOKEN, COST_BATCH, 1.0, 0.0};
-    case CV_PLAN_THROUGHPUT: /* a thousandth of the sum, so that no stage is added for nothing */
-        return (struct weights){COST_TOKEN, COST_BATCH, 1e-3, 1.0};
-    case CV_PLAN_PROMPT:
-        return (struct weights){COST_CHUNK, COST_CHUNK, 1.0, (double)k->n_chunk - 1.0};
-    default:
-        return (struct weights){COST_TOKEN, COST_BATCH, 1.0, 1.0};
-    }
-}
-
 double cv_plan_u_stage(const struct costs *k, uint32_t dev, uint32_t first, uint32_t last)
 {
-    const struct weights w = cv_plan_weights(k);
+    const struct weights w = k->w;
     const double *move = k->move + (size_t)dev * (k->n + 1);
     double s = cv_plan_stage_time(k, w.u, dev, first, last);
     if (last == k->n && w.u == COST_CHUNK)
@@ -391,18 +392,18 @@ double cv_plan_u_stage(const struct costs *k, uint32_t dev, uint32_t first, uint
 
 double cv_plan_u_edge(const struct costs *k, uint32_t from, uint32_t to)
 {
-    const struct weights w = cv_plan_weights(k);
+    const struct weights w = k->w;
     return w.alpha * cv_plan_edge_time(k, w.u, from, to);
 }
 
 double cv_plan_v_stage(const struct costs *k, uint32_t dev, uint32_t first, uint32_t last)
 {
-    return cv_plan_stage_time(k, cv_plan_weights(k).v, dev, first, last);
+    return cv_plan_stage_time(k, k->w.v, dev, first, last);
 }
 
 double cv_plan_v_edge(const struct costs *k, uint32_t from, uint32_t to)
 {
-    return cv_plan_edge_busy(k, cv_plan_weights(k).v, from, to);
+    return cv_plan_edge_busy(k, k->w.v, from, to);
 }
 
 bool cv_plan_chain_new(struct chain *c, uint32_t n_dev, struct cv_arena *arena, struct cv_error *err)
@@ -435,5 +436,5 @@ void cv_plan_chain_score(const struct costs *k, struct chain *c)
         c->sum += cv_plan_u_stage(k, to, c->cut[i], c->cut[i + 1]);
         c->max = fmax(c->max, cv_plan_v_stage(k, to, c->cut[i], c->cut[i + 1]));
     }
-    c->score = c->sum + cv_plan_weights(k).beta * c->max;
+    c->score = c->sum + k->w.beta * c->max;
 }

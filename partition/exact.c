@@ -77,7 +77,7 @@ static bool edges_are_alike(const struct exact *x)
 
 static void fill_sums(struct exact *x)
 {
-    const struct weights w = cv_plan_weights(x->k);
+    const struct weights w = x->k->w;
     for (uint32_t c = 0; c < x->n_class; c++) {
         const uint32_t d = x->s->first[c];
         const double *t = x->k->t[w.u] + (size_t)d * (x->n + 1), *move = x->k->move + (size_t)d * (x->n + 1);
@@ -516,8 +516,11 @@ static bool visit(struct exact *x, uint32_t state, bool whole, double max_v, str
         }
         if (whole && sum < best->sum)
             *best = (struct found){sum, state, c, at};
-        lives = lives || live_of(x, state, row)[0] < live_of(x, state, row)[1];
     }
+    if (!bounded)
+        return false;
+    for (uint32_t r = 0; r < x->n_row; r++)
+        lives = lives || live_of(x, state, r)[0] < live_of(x, state, r)[1];
     return lives;
 }
 

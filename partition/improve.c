@@ -188,7 +188,7 @@ static void set_active(struct improve *v)
 bool cv_plan_improve(const struct costs *k, const struct classes *s, uint64_t max_work, struct chain *best, bool *found,
                      struct cv_arena *arena, struct cv_error *err)
 {
-    struct improve v = {.k = k, .beta = cv_plan_weights(k).beta, .best = best};
+    struct improve v = {.k = k, .beta = k->w.beta, .best = best};
     struct rank *rank = cv_arena_calloc(arena, k->n_dev, sizeof(*rank));
     v.dev = cv_arena_calloc(arena, k->n_dev, sizeof(*v.dev));
     v.keep = cv_arena_calloc(arena, k->n_dev, sizeof(*v.keep));

@@ -14,6 +14,15 @@ enum cost_kind {
 };
 
 /*
+ * What is minimized: alpha times the sum of u over stages and edges, plus beta times the largest v of them. Every goal
+ * has this form.
+ */
+struct weights {
+    enum cost_kind u, v;
+    double alpha, beta;
+};
+
+/*
  * Every cost that the search looks at, as prefix sums over the layers: layers [a, b) on device d take
  * t[kind][d * (n + 1) + b] - t[kind][d * (n + 1) + a]. Lives in an arena; borrows model and cluster.
  */
@@ -22,6 +31,7 @@ struct costs {
     const struct cv_plan_cluster *cluster;
     struct cv_plan_goal goal; /* defaults filled in */
     uint32_t n, n_dev;
+    struct weights w;
     uint32_t n_chunk; /* chunks of the long prompt */
     double chunk_rows;
     uint64_t *mem;     /* [n + 1] weights and sequence memory */
@@ -46,15 +56,7 @@ double cv_plan_edge_busy(const struct costs *k, enum cost_kind kind, uint32_t fr
 uint64_t cv_plan_stage_total(const struct costs *k, uint32_t first, uint32_t last);
 bool cv_plan_stage_fits(const struct costs *k, uint32_t dev, uint32_t first, uint32_t last);
 
-/*
- * What is minimized: alpha-weighted sum of u over stages and edges, plus beta times the largest v of them.
- * Every goal has this form.
- */
-struct weights {
-    enum cost_kind u, v;
-    double alpha, beta;
-};
-struct weights cv_plan_weights(const struct costs *k);
+/* What a stage or an edge adds to the sum, and what it needs at most. */
 double cv_plan_u_stage(const struct costs *k, uint32_t dev, uint32_t first, uint32_t last);
 double cv_plan_u_edge(const struct costs *k, uint32_t from, uint32_t to);
 double cv_plan_v_stage(const struct costs *k, uint32_t dev, uint32_t first, uint32_t last);

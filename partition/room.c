@@ -13,7 +13,7 @@
 
 bool cv_plan_exact_sands(struct exact *x, struct cv_arena *arena)
 {
-    const struct weights w = cv_plan_weights(x->k);
+    const struct weights w = x->k->w;
     const uint32_t n = x->n;
     for (int i = 0; i < EXACT_SANDS; i++) {
         x->sand[i] = cv_arena_calloc(arena, (size_t)n + 1, sizeof(double));

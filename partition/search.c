@@ -12,7 +12,8 @@
 #include "partition/internal.h"
 
 #define BELOW      (1.0 - 1e-10) /* strictly less, past all rounding */
-#define CLOSE      1e-3          /* where the search for the least max(v) stops: the intervals do the rest */
+#define CLOSE      1e-2          /* where the search for the least max(v) stops: the intervals do the rest */
+#define WIDE       0.03          /* wider intervals are cut in two, others asked as a whole */
 #define MAX_WORK   ((uint64_t)2 << 30)
 #define FIRST_WORK ((uint64_t)1 << 20) /* for a first chain */
 
@@ -103,7 +104,7 @@ static void narrow(struct search *s)
         const struct interval i = pop_best(s);
         if (bound_of(s, &i) >= s->best->score * BELOW)
             continue;
-        const double t = i.tight ? 0.5 * (i.lo + i.hi) : i.hi;
+        const double t = i.tight || i.hi - i.lo > WIDE * i.hi ? 0.5 * (i.lo + i.hi) : i.hi;
         if (cv_plan_exact_sum(s->x, t, s->best->score * BELOW - s->beta * i.lo, &s->now)) {
             try_chain(s);
             push(s, (struct interval){i.lo, s->now.max * BELOW, s->now.sum, true});
@@ -116,7 +117,7 @@ static void narrow(struct search *s)
 bool cv_plan_search(const struct costs *k, const struct classes *classes, struct chain *best, double *lower_bound,
                     bool *found, struct cv_arena *arena, struct cv_error *err)
 {
-    struct search s = {.best = best, .beta = cv_plan_weights(k).beta, .dropped = INFINITY};
+    struct search s = {.best = best, .beta = k->w.beta, .dropped = INFINITY};
     s.open = cv_arena_calloc(arena, MAX_OPEN, sizeof(*s.open));
     if (s.open == NULL)
         return cv_fail(err, CV_ERR_NOMEM, "no memory for the planner's tables");

@@ -14,7 +14,7 @@ static double score_with(struct order *o, const struct chain *best, uint32_t d, 
                          struct chain *now)
 {
     const double limits[] = {INFINITY, best->max * 1.5, best->max * 1.1, best->max};
-    const uint32_t n_limit = cv_plan_weights(o->k).beta > 0.0 ? 4 : 1, step = 1 + best->n / MAX_PLACES;
+    const uint32_t n_limit = o->k->w.beta > 0.0 ? 4 : 1, step = 1 + best->n / MAX_PLACES;
     double least = INFINITY;
     for (uint32_t l = 0; l < n_limit; l++) {
         cv_plan_order_limit(o, limits[l]);
