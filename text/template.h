@@ -28,7 +28,7 @@ enum cv_value_type {
     CV_VALUE_DOUBLE,
     CV_VALUE_STRING, /* UTF-8; may hold NUL */
     CV_VALUE_LIST,
-    CV_VALUE_MAP,    /* keeps the order of insertion */
+    CV_VALUE_MAP,     /* keeps the order of insertion */
     CV_VALUE_INTERNAL /* this one and up: only inside a render */
 };
 
