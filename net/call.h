@@ -33,7 +33,7 @@ struct cv_call_server_options {
 bool cv_call_server_open(struct cv_call_server **out, const struct cv_call_server_options *options,
                          struct cv_error *err);
 const char *cv_call_server_address(const struct cv_call_server *s); /* with the real port */
-/* Waits for the handlers that are running. NULL is fine. */
+/* Waits for the handlers that are running. The address becomes free about half a second later (retire.c). NULL is fine. */
 void cv_call_server_close(struct cv_call_server *s);
 
 struct cv_caller_options {

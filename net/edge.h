@@ -2,11 +2,15 @@
  * edge.h - one direction between two stages for one epoch: PUSH dials, PULL listens. Opened once, closed once.
  *
  * The sender's first message is a HELLO (proto/batch.h) that names epoch and link and shows the secret; a listener takes
- * messages from the first peer that shows the right one and closes every other. Nothing is repaired: an edge whose peer
+ * messages from the first peer that shows the right one and from no other. Nothing is repaired: an edge whose peer
  * went away stays broken, and the next epoch opens another. A send that succeeded proves nothing (the peer's death loses
  * what the kernel held); what counts is the result that comes back.
  *
- * Each edge is used by one thread at a time; close and the two shutdown functions may come from any thread.
+ * A close says BYE, which the other side reports as CV_ERR_PEER; the socket itself is closed a little later (retire.c).
+ * A peer of a closed PULL hears of it then, or, where the process ends, at once.
+ *
+ * Each edge is used by one thread at a time; the shutdown functions may be called by any other to wake that one, and
+ * close comes when nobody uses the edge any more.
  */
 #ifndef CV_NET_EDGE_H
 #define CV_NET_EDGE_H
@@ -41,7 +45,7 @@ bool cv_push_send(struct cv_push *p, struct cv_msg *m, int timeout_ms, struct cv
 bool cv_push_connected(const struct cv_push *p);
 /* A waiting send returns with CV_ERR_CANCEL, and so does every later one. */
 void cv_push_shutdown(struct cv_push *p);
-/* Messages in the send buffer get up to linger_ms to leave. NULL is fine. */
+/* A message sent less than linger_ms ago gets the rest of that time to leave. NULL is fine. */
 void cv_push_close(struct cv_push *p, int linger_ms);
 
 struct cv_pull_options {

@@ -14,7 +14,7 @@
 
 static bool known_kind(uint8_t kind)
 {
-    return kind >= CV_KIND_HELLO && kind <= CV_KIND_ERROR;
+    return kind >= CV_KIND_HELLO && kind <= CV_KIND_BYE;
 }
 
 void cv_head_write(void *body, struct cv_head head, size_t message_bytes)
@@ -281,6 +281,19 @@ bool cv_edge_hello_equal(const struct cv_edge_hello *a, const struct cv_edge_hel
 {
     bool secret = cv_equal_ct(a->secret, b->secret, CV_SECRET_BYTES);
     return secret && a->epoch == b->epoch && a->link == b->link;
+}
+
+/* ---- BYE ---- */
+
+void cv_edge_bye_encode(unsigned char out[CV_HEAD_BYTES], uint64_t epoch)
+{
+    cv_head_write(out, (struct cv_head){.kind = CV_KIND_BYE, .epoch = epoch}, CV_HEAD_BYTES);
+}
+
+bool cv_edge_bye_is(const void *data, size_t len)
+{
+    struct cv_head h = {0};
+    return len == CV_HEAD_BYTES && cv_head_decode(data, len, &h, NULL) && h.kind == CV_KIND_BYE;
 }
 
 /* ---- ERROR ---- */

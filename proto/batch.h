@@ -8,6 +8,7 @@
  *   BATCH    cmds, rows, asks, ids (padded to 16), carry              coordinator -> first stage -> ... -> last stage
  *   RESULT   results, candidates, whole rows of logits                last stage -> coordinator (proto/result.h)
  *   ERROR    code u32, stage u32, length u32, 4 zero bytes, text      any stage -> next stage -> ... -> coordinator
+ *   BYE      nothing                                                  the last message of an edge
  *
  * The bytes must be aligned to 8 (a message body is). Sections start at multiples of 8 or 16; nothing is copied.
  */
@@ -24,7 +25,7 @@
 
 enum { CV_PROTO_VERSION = 1, CV_HEAD_BYTES = 64, CV_SECRET_BYTES = 16, CV_HELLO_BYTES = CV_HEAD_BYTES + 32 };
 
-enum cv_kind { CV_KIND_HELLO = 1, CV_KIND_BATCH = 2, CV_KIND_RESULT = 3, CV_KIND_ERROR = 4 };
+enum cv_kind { CV_KIND_HELLO = 1, CV_KIND_BATCH = 2, CV_KIND_RESULT = 3, CV_KIND_ERROR = 4, CV_KIND_BYE = 5 };
 
 /* The first bytes of every message, as they stand on the wire. */
 struct cv_head {
@@ -108,6 +109,11 @@ void cv_edge_hello_encode(unsigned char out[CV_HELLO_BYTES], const struct cv_edg
 bool cv_edge_hello_decode(const void *data, size_t len, struct cv_edge_hello *out, struct cv_error *err);
 /* Compares the secret in constant time. */
 bool cv_edge_hello_equal(const struct cv_edge_hello *a, const struct cv_edge_hello *b);
+
+/* ---- BYE ---- */
+
+void cv_edge_bye_encode(unsigned char out[CV_HEAD_BYTES], uint64_t epoch);
+bool cv_edge_bye_is(const void *data, size_t len);
 
 /* ---- ERROR ---- */
 

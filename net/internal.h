@@ -1,0 +1,35 @@
+/* internal.h - what the files of net/ share besides NNG. */
+#ifndef CV_NET_INTERNAL_H
+#define CV_NET_INTERNAL_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "base/error.h"
+
+/* A port of host that nobody listens on at this moment. */
+bool cv_net_free_port(const char *host, uint16_t *port, struct cv_error *err);
+
+/* Milliseconds from now to deadline_ms (cv_now_ms), at least 0; -1 for no deadline (INT64_MAX). */
+int cv_net_remaining_ms(int64_t deadline_ms);
+int64_t cv_net_deadline_ms(int timeout_ms);
+
+/* A condition that waits by the monotonic clock. */
+bool cv_net_cond_init(pthread_cond_t *c);
+/* false: timeout_ms is over (< 0: never). */
+bool cv_net_cond_wait(pthread_cond_t *c, pthread_mutex_t *m, int64_t deadline_ms);
+
+/* A socket whose owner is done with it; the first member of the owner's struct. */
+struct cv_net_retired {
+    struct cv_net_retired *next;
+    void (*close)(struct cv_net_retired *r);
+    uint64_t when_ms;
+};
+
+/* Calls close, which frees the struct around r, on a thread of its own when the socket has become quiet. Nobody may
+ * receive on it any more. */
+void cv_net_retire(struct cv_net_retired *r, void (*close)(struct cv_net_retired *r));
+
+#endif
