@@ -46,6 +46,7 @@ static void prepare(struct bound *b)
         b->weight[i + 1] = b->weight[i] + sum / b->s->n + 1e-30;
     }
     b->tail = INFINITY;
+    double first = INFINITY;
     const struct weights w = k->w;
     for (uint32_t c = 0; c < b->s->n; c++) {
         const uint32_t d = b->s->first[c];
@@ -55,13 +56,18 @@ static void prepare(struct bound *b)
             const double u = w.alpha * (t[i + 1] - t[i]) + move[i + 1] - move[i];
             b->cheapest[c] = fmin(b->cheapest[c], u / (b->weight[i + 1] - b->weight[i]));
         }
-        double in = cv_plan_u_edge(k, k->n_dev, d);
+        double in = INFINITY;
         for (uint32_t e = 0; e < k->n_dev; e++)
             if (e != d && b->s->of[e] != CV_PLAN_NONE)
                 in = fmin(in, cv_plan_u_edge(k, e, d));
+        const double home = cv_plan_u_edge(k, k->n_dev, d);
+        if (!(in < INFINITY))
+            in = home;
+        first = fmin(first, home - in);
         b->fixed[c] = in + w.alpha * k->cluster->device[d].stage_s;
         b->tail = fmin(b->tail, w.alpha * k->head[w.u][d] + cv_plan_u_edge(k, d, k->n_dev));
     }
+    b->tail += first; /* one stage is entered from the coordinator: with tokens, not with a carry */
 }
 
 /* The heaviest range that fits device d with v <= max_v: embedding and head may be added to it, never taken away. */

@@ -309,6 +309,7 @@ bool cv_plan_make(const struct cv_plan_model *model, const struct cv_plan_cluste
     ok = ok && make_stages(&k, &best, &plan, arena, err) && cv_plan_spares(&k, &s, &best, &plan, &scratch, err);
     if (ok) {
         cv_plan_fill(&k, &plan);
+        plan.lower_bound = plan.exact ? plan.score : fmin(plan.lower_bound, plan.score);
         *out = plan;
     }
     cv_arena_fini(&scratch);
