@@ -71,7 +71,7 @@ struct cv_life_stage {
 struct cv_life_view {
     enum cv_life_state state;
     uint64_t epoch;
-    char text[512]; /* what it waits for, or what went wrong last */
+    char text[640]; /* what it waits for, or what went wrong last */
     struct cv_life_stage stage[64];
     uint32_t n_stage; /* of the plan; the first 64 are told */
     double progress;  /* of loading, 0..1 */
