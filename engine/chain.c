@@ -93,8 +93,13 @@ struct cv_stage *cv_chain_stage(struct cv_chain *c, uint32_t i)
 
 static bool get_mapped(void *ctx, const struct cv_gguf_tensor *t, const void **data, struct cv_error *err)
 {
-    *data = cv_model_tensor_data(ctx, t);
-    return *data != NULL || cv_fail(err, CV_ERR_ARG, "the model's weights are not mapped");
+    const struct cv_model *m = ctx;
+    *data = cv_model_tensor_data(m, t);
+    if (*data == NULL)
+        return cv_fail(err, CV_ERR_ARG, "the model's weights are not mapped");
+    const struct cv_model_part *part = &m->part[t->part];
+    cv_map_will_need(&part->map, part->data_offset + t->offset, t->size_bytes);
+    return true;
 }
 
 static void drop_mapped(void *ctx, const struct cv_gguf_tensor *t)

@@ -75,46 +75,68 @@ static bool load_one(struct cv_loaded *to, const struct cv_weight *w, void *memo
     return true;
 }
 
+static bool fetch_one(struct cv_weights *w, size_t i, size_t at, const struct cv_program *p, const struct cv_gguf *meta,
+                      const struct cv_weight_source *source, struct cv_pool *pool, struct cv_error *err)
+{
+    const struct cv_weight *one = &p->weight[i];
+    const struct cv_gguf_tensor *t = cv_gguf_tensor(meta, one->name);
+    const void *src;
+    if (!source->get(source->ctx, t, &src, err))
+        return cv_wrap(err, "tensor '%s'", one->name);
+    bool ok = load_one(&w->item[i], one, w->block + at, src, pool, err);
+    if (one->form != CV_WEIGHT_TABLE && source->done != NULL)
+        source->done(source->ctx, t);
+    return ok;
+}
+
+/*
+ * While a tensor is repacked it is in memory twice. So the few that are a large part of the whole come first, when
+ * little else is there; the rest in the order of the program, which is that of most files.
+ */
+static bool comes_first(const struct cv_weight *w, uint64_t all)
+{
+    return w->size_bytes > all / 16;
+}
+
+static bool load_all(struct cv_weights *w, const struct cv_program *p, const struct cv_gguf *meta,
+                     const struct cv_weight_source *source, struct cv_pool *pool,
+                     const struct cv_load_progress *progress, struct cv_error *err)
+{
+    uint64_t all = 0, done = 0;
+    for (size_t i = 0; i < p->n_weight; i++)
+        all += p->weight[i].size_bytes;
+    for (int pass = 0; pass < 2; pass++) {
+        size_t at = 0;
+        for (size_t i = 0; i < p->n_weight; i++) {
+            bool now = comes_first(&p->weight[i], all) == (pass == 0);
+            if (now && !fetch_one(w, i, at, p, meta, source, pool, err))
+                return false;
+            if (!add_weight(&p->weight[i], &at, err))
+                return false;
+            done += now ? p->weight[i].size_bytes : 0;
+            if (now && progress != NULL && progress->report != NULL && !progress->report(progress->ctx, done, all))
+                return cv_fail(err, CV_ERR_CANCEL, "loading was stopped");
+        }
+    }
+    return true;
+}
+
 bool cv_weights_load(struct cv_weights *w, const struct cv_program *p, const struct cv_gguf *meta,
                      const struct cv_weight_source *source, struct cv_pool *pool,
                      const struct cv_load_progress *progress, struct cv_error *err)
 {
     *w = (struct cv_weights){0};
-    uint64_t all = 0, done = 0;
-    size_t at = 0;
     if (!cv_weights_measure(p, &w->block_bytes, err))
         return false;
     w->item = cv_calloc(p->n_weight, sizeof(*w->item));
     w->block = w->block_bytes == 0 ? NULL : cv_alloc_aligned(w->block_bytes);
-    if (w->item == NULL || (w->block_bytes != 0 && w->block == NULL)) {
+    bool ok = w->item != NULL && (w->block_bytes == 0 || w->block != NULL);
+    if (!ok)
         cv_fail(err, CV_ERR_NOMEM, "weights: no room for %zu bytes", w->block_bytes);
-        goto fail;
-    }
-    for (size_t i = 0; i < p->n_weight; i++)
-        all += p->weight[i].size_bytes;
-    for (size_t i = 0; i < p->n_weight; i++) {
-        const struct cv_weight *one = &p->weight[i];
-        const struct cv_gguf_tensor *t = cv_gguf_tensor(meta, one->name);
-        const void *src;
-        if (!source->get(source->ctx, t, &src, err)) {
-            cv_wrap(err, "tensor '%s'", one->name);
-            goto fail;
-        }
-        bool ok = load_one(&w->item[i], one, w->block + at, src, pool, err) && add_weight(one, &at, err);
-        if (one->form != CV_WEIGHT_TABLE && source->done != NULL)
-            source->done(source->ctx, t);
-        if (!ok)
-            goto fail;
-        done += one->size_bytes;
-        if (progress != NULL && progress->report != NULL && !progress->report(progress->ctx, done, all)) {
-            cv_fail(err, CV_ERR_CANCEL, "loading was stopped");
-            goto fail;
-        }
-    }
-    return true;
-fail:
-    cv_weights_fini(w);
-    return false;
+    ok = ok && load_all(w, p, meta, source, pool, progress, err);
+    if (!ok)
+        cv_weights_fini(w);
+    return ok;
 }
 
 void cv_weights_fini(struct cv_weights *w)
