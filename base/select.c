@@ -60,10 +60,12 @@ double cv_log_sum_exp(const float *row, size_t n)
         return best; /* nothing finite, or plus infinity */
     double lane[LANES] = {0};
     size_t i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        float e[LANES];
-        for (size_t j = 0; j < LANES; j++)
-            e[j] = exp_nonpositive(row[i + j] - best);
+    for (; i + BLOCK <= n; i += BLOCK) {
+        float e[LANES] = {0}; /* few enough for float32 */
+        for (size_t k = 0; k < BLOCK; k += LANES) {
+            for (size_t j = 0; j < LANES; j++)
+                e[j] += exp_nonpositive(row[i + k + j] - best);
+        }
         for (size_t j = 0; j < LANES; j++)
             lane[j] += (double)e[j];
     }
@@ -102,6 +104,14 @@ static void sift_down(struct cv_candidate *heap, size_t n, size_t i)
     heap[i] = moving;
 }
 
+static bool any_above(const float *x, size_t n, float limit)
+{
+    int any = 0;
+    for (size_t i = 0; i < n; i++)
+        any |= x[i] > limit;
+    return any != 0;
+}
+
 static struct cv_candidate candidate(const float *row, size_t i)
 {
     return (struct cv_candidate){.id = (int32_t)i, .logit = isnan(row[i]) ? -INFINITY : row[i]};
@@ -116,7 +126,7 @@ static void best_of(const float *row, size_t n_vocab, size_t n, struct cv_candid
     /* ids rise, so an equal logit further on is never better than the worst one kept: strictly larger is enough */
     for (size_t i = n; i < n_vocab; i += BLOCK) {
         size_t end = i + BLOCK < n_vocab ? i + BLOCK : n_vocab;
-        if (!(max_of(row + i, end - i) > heap[0].logit))
+        if (!any_above(row + i, end - i, heap[0].logit))
             continue;
         for (size_t j = i; j < end; j++) {
             if (row[j] > heap[0].logit) {
