@@ -53,7 +53,7 @@ bool cv_attend_thread_floats(const struct cv_program *p, size_t *n)
     size_t n_q = most_queries(p), n_k = p->hp.n_embd_head_k, n_v = p->hp.n_embd_head_v, all, page;
     /* The bounds of base/limits.h keep each product far from overflow; the check is for the sum. */
     if (!cv_mul_size(n_q, 4 + 2 * n_v + CV_PAGE, &all) || !cv_mul_size(CV_PAGE, n_k + n_v, &page) ||
-        !cv_add_size(all, page, &all) || !cv_add_size(all, 4 * n_v + 16, &all))
+        !cv_add_size(all, page, &all) || !cv_add_size(all, CV_TILE_QUERIES * n_v + 16, &all))
         return false;
     *n = all & ~(size_t)15;
     return true;
@@ -70,7 +70,7 @@ static struct scratch scratch_of(const struct attend *a, unsigned thread)
     s.o = s.page + CV_PAGE * (a->n_k + a->n_v);
     s.span_o = s.o + n_q * a->n_v;
     s.sum = s.span_o + n_q * a->n_v;
-    s.m = s.sum + 4 * a->n_v;
+    s.m = s.sum + CV_TILE_QUERIES * a->n_v;
     s.l = s.m + n_q;
     s.span_m = s.l + n_q;
     s.span_l = s.span_m + n_q;

@@ -15,6 +15,8 @@ void cv_row_kernels_init(unsigned isa)
         cv_rope_init_avx2(&cv_rows);
         cv_attend_init_avx2(&cv_rows);
     }
+    if ((isa & CV_ISA_AVX512) != 0)
+        cv_attend_init_avx512(&cv_rows);
 #else
     (void)isa;
 #endif

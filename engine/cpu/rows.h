@@ -13,7 +13,10 @@
 
 #include "gguf/dtype.h"
 
-enum { CV_PAGE = 64 }; /* positions; equal to CV_KV_PAGE */
+enum {
+    CV_PAGE = 64,       /* positions; equal to CV_KV_PAGE */
+    CV_TILE_QUERIES = 8 /* queries that a kernel takes at a time, at most */
+};
 
 /*
  * Attention of n_row rows at consecutive positions, `group` query heads each, against one page of one key/value head.
@@ -72,5 +75,6 @@ void cv_attend_init_ref(struct cv_row_kernels *k);
 void cv_norm_init_avx2(struct cv_row_kernels *k);
 void cv_rope_init_avx2(struct cv_row_kernels *k);
 void cv_attend_init_avx2(struct cv_row_kernels *k);
+void cv_attend_init_avx512(struct cv_row_kernels *k);
 
 #endif
