@@ -42,7 +42,7 @@ struct cv_bias {
     float bias; /* added to the logit; minus infinity: never */
 };
 
-/* Names, defaults and meaning are those of the API; see text/README.md for the exact definitions. */
+/* Names, defaults and meaning are those of the API; docs/sampling.md has the exact definitions. */
 struct cv_sampling {
     bool has_seed; /* false: a random one */
     uint32_t seed;

@@ -1,4 +1,4 @@
-/* truncate.c - samplers that drop candidates or bend their logits. Definitions: text/README.md. */
+/* truncate.c - samplers that drop candidates or bend their logits. Definitions: docs/sampling.md. */
 #include <math.h>
 #include <stdlib.h>
 
