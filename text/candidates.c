@@ -48,25 +48,39 @@ static int by_logit(const void *pa, const void *pb)
     return by_id(pa, pb);
 }
 
+/* Two runs of rising ids, at[0..n_first) and what follows, become one; of equal ids the first stays. */
+static void merge_runs(struct cv_cands *c, size_t n_first)
+{
+    const struct cv_cand *a = c->at, *a_end = a + n_first, *b = a_end, *b_end = c->at + c->n;
+    struct cv_cand *to = c->spare;
+    while (a < a_end || b < b_end) {
+        const struct cv_cand *next = b == b_end || (a < a_end && a->id <= b->id) ? a++ : b++;
+        if (to == c->spare || to[-1].id != next->id)
+            *to++ = *next;
+    }
+    c->n = (size_t)(to - c->spare);
+    struct cv_cand *swap = c->at;
+    c->at = c->spare;
+    c->spare = swap;
+}
+
 void cv_cands_load(struct cv_cands *c, const struct cv_candidate *cand, size_t n)
 {
-    bool rising = true;
     for (size_t i = 0; i < n; i++) {
         float logit = isnan(cand[i].logit) ? -INFINITY : cand[i].logit;
         c->at[i] = (struct cv_cand){.id = cand[i].id, .logit = logit, .raw = logit};
-        rising = rising && (i == 0 || cand[i - 1].id < cand[i].id);
     }
     c->n = n;
     c->order = CV_BY_ID;
-    if (rising)
+    /* often a few of the best stand before a whole row */
+    size_t rising = n;
+    while (rising > 1 && cand[rising - 2].id < cand[rising - 1].id)
+        rising--;
+    rising = rising > 0 ? rising - 1 : 0;
+    if (rising == 0)
         return;
-    qsort(c->at, n, sizeof(*c->at), by_id);
-    size_t kept = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (kept == 0 || c->at[kept - 1].id != c->at[i].id)
-            c->at[kept++] = c->at[i];
-    }
-    c->n = kept;
+    qsort(c->at, rising, sizeof(*c->at), by_id);
+    merge_runs(c, rising);
 }
 
 /* Larger logits get smaller keys; equal logits, 0 and -0 among them, get equal keys. */

@@ -621,6 +621,33 @@ static void test_sorts_many_like_few(void)
     cv_cands_fini(&c);
 }
 
+static void test_loads_candidates_in_any_order_once_each(void)
+{
+    struct cv_cands c = {0};
+    CHECK(cv_cands_reserve(&c, 400));
+    for (int round = 0; round < 2000; round++) {
+        struct cv_candidate cand[400];
+        bool there[100] = {false};
+        size_t n = check_below(60), n_there = 0;
+        for (size_t i = 0; i < n; i++)
+            cand[i].id = (int32_t)check_below(100);
+        for (int32_t id = (int32_t)check_below(100); id < 100 && round % 2; id++) /* a rising run behind them */
+            cand[n++].id = id;
+        for (size_t i = 0; i < n; i++) {
+            cand[i].logit = (float)(cand[i].id * 37 % 11);
+            n_there += !there[cand[i].id];
+            there[cand[i].id] = true;
+        }
+        cv_cands_load(&c, cand, n);
+        CHECK_EQ(c.n, n_there);
+        for (size_t i = 0; i < c.n; i++) {
+            CHECK(there[c.at[i].id] && c.at[i].logit == (float)(c.at[i].id * 37 % 11));
+            CHECK(i == 0 || c.at[i - 1].id < c.at[i].id);
+        }
+    }
+    cv_cands_fini(&c);
+}
+
 static void test_survives_every_failed_allocation(void)
 {
     struct cv_sampling p;
@@ -671,6 +698,7 @@ int main(int argc, char **argv)
         CASE(test_knows_samplers_by_name_and_letter),
         CASE(test_says_so_when_every_token_is_forbidden),
         CASE(test_sorts_many_like_few),
+        CASE(test_loads_candidates_in_any_order_once_each),
         CASE(test_survives_every_failed_allocation),
     };
     int rc = check_main(argc, argv, cases, CV_COUNT(cases));
