@@ -131,8 +131,11 @@ void cv_cands_sort(struct cv_cands *c)
 size_t cv_cands_best(const struct cv_cands *c)
 {
     size_t best = 0;
+    if (c->order == CV_BY_LOGIT)
+        return best;
     for (size_t i = 1; i < c->n; i++) {
-        if (by_logit(&c->at[i], &c->at[best]) < 0)
+        if (c->at[i].logit > c->at[best].logit ||
+            (c->at[i].logit == c->at[best].logit && c->at[i].id < c->at[best].id))
             best = i;
     }
     return best;

@@ -23,11 +23,22 @@ void cv_sample_top_k(struct cv_cands *c, int32_t k)
 
 void cv_sample_top_p(struct cv_cands *c, double top_p, size_t keep)
 {
-    if (top_p >= 1.0)
+    if (top_p >= 1.0 || !cv_cands_softmax(c))
         return;
+    /* All that are below this, taken together, hold less than half of what may be left out: no need to sort them. */
+    const double least = (1.0 - top_p - SUM_ERROR) / 2.0 / (double)c->n;
+    size_t n = 0;
+    for (size_t i = 0; i < c->n; i++)
+        n += c->at[i].p >= least;
+    if (n >= at_least_one(keep) && least > 0.0) {
+        n = 0;
+        for (size_t i = 0; i < c->n; i++) {
+            if (c->at[i].p >= least)
+                c->at[n++] = c->at[i];
+        }
+        c->n = n;
+    }
     cv_cands_sort(c);
-    if (!cv_cands_softmax(c))
-        return;
     double sum = 0.0;
     for (size_t i = 0; i < c->n; i++) {
         sum += c->at[i].p;
