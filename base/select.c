@@ -33,7 +33,7 @@ static float max_of(const float *x, size_t n)
  */
 static inline float exp_nonpositive(float t)
 {
-    t = t > -86.0f ? t : -86.0f; /* also catches NaN, which the caller's sum must not see */
+    t = t > -86.0f ? t : -86.0f;     /* also catches NaN, which the caller's sum must not see */
     const float magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer in the low bits */
     float shifted = t * 1.44269504f + magic;
     float k = shifted - magic;

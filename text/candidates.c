@@ -134,8 +134,7 @@ size_t cv_cands_best(const struct cv_cands *c)
     if (c->order == CV_BY_LOGIT)
         return best;
     for (size_t i = 1; i < c->n; i++) {
-        if (c->at[i].logit > c->at[best].logit ||
-            (c->at[i].logit == c->at[best].logit && c->at[i].id < c->at[best].id))
+        if (c->at[i].logit > c->at[best].logit || (c->at[i].logit == c->at[best].logit && c->at[i].id < c->at[best].id))
             best = i;
     }
     return best;

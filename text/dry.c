@@ -155,8 +155,10 @@ static size_t reach(const struct cv_dry *d, const int32_t *window, size_t n)
     for (size_t i = 0; i < n; i++) {
         const int32_t *head = &window[n - 1 - i];
         size_t longest = SIZE_MAX;
-        for (const struct entry *e = entries_of(d, *head); e != NULL && e < d->entry + d->n_entry && e->head == *head; e++) {
-            bool follows = e->n_tail <= i && (e->n_tail == 0 || memcmp(head + 1, e->tail, e->n_tail * sizeof(*head)) == 0);
+        for (const struct entry *e = entries_of(d, *head); e != NULL && e < d->entry + d->n_entry && e->head == *head;
+             e++) {
+            bool follows =
+                e->n_tail <= i && (e->n_tail == 0 || memcmp(head + 1, e->tail, e->n_tail * sizeof(*head)) == 0);
             if (follows && (longest == SIZE_MAX || e->n_tail > longest))
                 longest = e->n_tail;
         }

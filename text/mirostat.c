@@ -51,8 +51,11 @@ void cv_adaptive_init(struct cv_adaptive *a, double target, double decay)
 {
     decay = decay < 0.0 ? 0.0 : decay > 0.99 ? 0.99 : decay;
     target = target > 1.0 ? 1.0 : target;
-    *a = (struct cv_adaptive){.target = target, .decay = decay, .weighted = target / (1.0 - decay),
-                              .weight = 1.0 / (1.0 - decay), .picked = -1};
+    *a = (struct cv_adaptive){.target = target,
+                              .decay = decay,
+                              .weighted = target / (1.0 - decay),
+                              .weight = 1.0 / (1.0 - decay),
+                              .picked = -1};
 }
 
 size_t cv_sample_adaptive(struct cv_cands *c, struct cv_adaptive *a, struct cv_rng *rng)

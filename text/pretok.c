@@ -18,9 +18,9 @@
 #define LOWER       "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
 #define NO_LETTER   "[^\\r\\n\\p{L}\\p{N}]?"
 
-#define GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
-#define LLAMA3 "(?:" CONTRACTION ")|" WORD "|\\p{N}{1,3}|" SYMBOLS "|" SPACES
-#define QWEN2  "(?:" CONTRACTION ")|" WORD "|\\p{N}|" SYMBOLS "|" SPACES
+#define GPT2     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
+#define LLAMA3   "(?:" CONTRACTION ")|" WORD "|\\p{N}{1,3}|" SYMBOLS "|" SPACES
+#define QWEN2    "(?:" CONTRACTION ")|" WORD "|\\p{N}|" SYMBOLS "|" SPACES
 #define HAN_KANA "[\\x{4E00}-\\x{9FA5}\\x{3040}-\\x{309F}\\x{30A0}-\\x{30FF}]+"
 
 static const struct cv_pretok pretok_default = {
@@ -34,10 +34,10 @@ static const struct cv_pretok pretok_dbrx = {.pattern = {LLAMA3}};
 static const struct cv_pretok pretok_chatglm4 = {.pattern = {LLAMA3}, .no_bos = true};
 static const struct cv_pretok pretok_qwen2 = {.pattern = {QWEN2}, .keep_spaces = true};
 static const struct cv_pretok pretok_stablelm2 = {.pattern = {QWEN2}};
-static const struct cv_pretok pretok_qwen35 = {
-    .pattern = {"(?:" CONTRACTION ")|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}"
-                "| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|" SPACES},
-    .keep_spaces = true};
+static const struct cv_pretok pretok_qwen35 = {.pattern = {"(?:" CONTRACTION
+                                                           ")|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}"
+                                                           "| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|" SPACES},
+                                               .keep_spaces = true};
 static const struct cv_pretok pretok_minicpm5 = {
     .pattern = {"\\p{N}{1,3}", "(?:" CONTRACTION ")|" WORD "|\\p{N}+|" SYMBOLS "|" SPACES}, .ignore_merges = true};
 static const struct cv_pretok pretok_laguna = {.pattern = {"[^\\n]+|[\\n]+", QWEN2}, .keep_spaces = true};
@@ -54,19 +54,19 @@ static const struct cv_pretok pretok_bailing = {
 
 /* Latin, Greek, Cyrillic, Armenian, Georgian, Cherokee and other letters with case, as DeepSeek lists them. */
 #define CASED                                                                                                          \
-    "A-Za-z\\x{B5}\\x{C0}-\\x{D6}\\x{D8}-\\x{F6}\\x{F8}-\\x{1BA}\\x{1BC}-\\x{1BF}\\x{1C4}-\\x{293}\\x{295}-\\x{2AF}"    \
-    "\\x{370}-\\x{373}\\x{376}\\x{377}\\x{37B}-\\x{37D}\\x{37F}\\x{386}\\x{388}-\\x{38A}\\x{38C}\\x{38E}-\\x{3A1}"      \
-    "\\x{3A3}-\\x{3F5}\\x{3F7}-\\x{481}\\x{48A}-\\x{52F}\\x{531}-\\x{556}\\x{10A0}-\\x{10C5}\\x{13A0}-\\x{13F5}"        \
-    "\\x{13F8}-\\x{13FD}\\x{1C90}-\\x{1CBA}\\x{1CBD}-\\x{1CBF}\\x{1D00}-\\x{1D2B}\\x{1D6B}-\\x{1D77}"                   \
-    "\\x{1D79}-\\x{1D9A}\\x{1E00}-\\x{1F15}\\x{1F18}-\\x{1F1D}\\x{1F20}-\\x{1F45}\\x{1F48}-\\x{1F4D}"                   \
-    "\\x{1F50}-\\x{1F57}\\x{1F59}\\x{1F5B}\\x{1F5D}\\x{1F5F}-\\x{1F7D}\\x{1F80}-\\x{1FB4}\\x{1FB6}-\\x{1FBC}\\x{1FBE}"  \
-    "\\x{1FC2}-\\x{1FC4}\\x{1FC6}-\\x{1FCC}\\x{1FD0}-\\x{1FD3}\\x{1FD6}-\\x{1FDB}\\x{1FE0}-\\x{1FEC}"                   \
-    "\\x{1FF2}-\\x{1FF4}\\x{1FF6}-\\x{1FFC}\\x{2102}\\x{2107}\\x{210A}-\\x{2113}\\x{2115}\\x{2119}-\\x{211D}\\x{2124}"  \
-    "\\x{2126}\\x{2128}\\x{212A}-\\x{212D}\\x{212F}-\\x{2134}\\x{2139}\\x{213C}-\\x{213F}\\x{2145}-\\x{2149}\\x{214E}"  \
-    "\\x{2183}\\x{2184}\\x{2C00}-\\x{2C7B}\\x{2C7E}-\\x{2CE4}\\x{2CEB}-\\x{2CEE}\\x{2CF2}\\x{2CF3}\\x{A640}-\\x{A66D}"  \
-    "\\x{A680}-\\x{A69B}\\x{A722}-\\x{A76F}\\x{A771}-\\x{A787}\\x{A78B}-\\x{A78E}\\x{AB70}-\\x{ABBF}"                   \
-    "\\x{FB00}-\\x{FB06}\\x{FB13}-\\x{FB17}\\x{FF21}-\\x{FF3A}\\x{FF41}-\\x{FF5A}\\x{10400}-\\x{1044F}"                 \
-    "\\x{104B0}-\\x{104D3}\\x{104D8}-\\x{104FB}\\x{10C80}-\\x{10CB2}\\x{10CC0}-\\x{10CF2}\\x{118A0}-\\x{118DF}"         \
+    "A-Za-z\\x{B5}\\x{C0}-\\x{D6}\\x{D8}-\\x{F6}\\x{F8}-\\x{1BA}\\x{1BC}-\\x{1BF}\\x{1C4}-\\x{293}\\x{295}-\\x{2AF}"   \
+    "\\x{370}-\\x{373}\\x{376}\\x{377}\\x{37B}-\\x{37D}\\x{37F}\\x{386}\\x{388}-\\x{38A}\\x{38C}\\x{38E}-\\x{3A1}"     \
+    "\\x{3A3}-\\x{3F5}\\x{3F7}-\\x{481}\\x{48A}-\\x{52F}\\x{531}-\\x{556}\\x{10A0}-\\x{10C5}\\x{13A0}-\\x{13F5}"       \
+    "\\x{13F8}-\\x{13FD}\\x{1C90}-\\x{1CBA}\\x{1CBD}-\\x{1CBF}\\x{1D00}-\\x{1D2B}\\x{1D6B}-\\x{1D77}"                  \
+    "\\x{1D79}-\\x{1D9A}\\x{1E00}-\\x{1F15}\\x{1F18}-\\x{1F1D}\\x{1F20}-\\x{1F45}\\x{1F48}-\\x{1F4D}"                  \
+    "\\x{1F50}-\\x{1F57}\\x{1F59}\\x{1F5B}\\x{1F5D}\\x{1F5F}-\\x{1F7D}\\x{1F80}-\\x{1FB4}\\x{1FB6}-\\x{1FBC}\\x{1FBE}" \
+    "\\x{1FC2}-\\x{1FC4}\\x{1FC6}-\\x{1FCC}\\x{1FD0}-\\x{1FD3}\\x{1FD6}-\\x{1FDB}\\x{1FE0}-\\x{1FEC}"                  \
+    "\\x{1FF2}-\\x{1FF4}\\x{1FF6}-\\x{1FFC}\\x{2102}\\x{2107}\\x{210A}-\\x{2113}\\x{2115}\\x{2119}-\\x{211D}\\x{2124}" \
+    "\\x{2126}\\x{2128}\\x{212A}-\\x{212D}\\x{212F}-\\x{2134}\\x{2139}\\x{213C}-\\x{213F}\\x{2145}-\\x{2149}\\x{214E}" \
+    "\\x{2183}\\x{2184}\\x{2C00}-\\x{2C7B}\\x{2C7E}-\\x{2CE4}\\x{2CEB}-\\x{2CEE}\\x{2CF2}\\x{2CF3}\\x{A640}-\\x{A66D}" \
+    "\\x{A680}-\\x{A69B}\\x{A722}-\\x{A76F}\\x{A771}-\\x{A787}\\x{A78B}-\\x{A78E}\\x{AB70}-\\x{ABBF}"                  \
+    "\\x{FB00}-\\x{FB06}\\x{FB13}-\\x{FB17}\\x{FF21}-\\x{FF3A}\\x{FF41}-\\x{FF5A}\\x{10400}-\\x{1044F}"                \
+    "\\x{104B0}-\\x{104D3}\\x{104D8}-\\x{104FB}\\x{10C80}-\\x{10CB2}\\x{10CC0}-\\x{10CF2}\\x{118A0}-\\x{118DF}"        \
     "\\x{1E900}-\\x{1E943}"
 #define EAST_ASIAN "[\\x{4E00}-\\x{9FA5}\\x{800}-\\x{4E00}\\x{AC00}-\\x{D7FF}]+"
 
@@ -87,26 +87,25 @@ static const struct cv_pretok pretok_youtu = {
                 "\\x{2014}\\x{FF1A}\\x{FF1B}\\x{FF0C}\\x{3001}-\\x{303F}\\x{FE30}-\\x{FE4F}]+|[\\x{3105}-\\x{312F}]+"
                 "|" HAN_KANA,
                 NO_LETTER UPPER "*" LOWER "+(?:" CONTRACTION ")?|" NO_LETTER UPPER "+" LOWER "*(?:" CONTRACTION ")?"
-                "|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|" SPACES},
+                                "|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|" SPACES},
     .ignore_merges = true,
     .keep_spaces = true};
-static const struct cv_pretok pretok_falcon = {
-    .pattern = {"[\\p{P}\\$\\+<=>\\^~\\|`]+", GPT2, "[0-9][0-9][0-9]"}};
+static const struct cv_pretok pretok_falcon = {.pattern = {"[\\p{P}\\$\\+<=>\\^~\\|`]+", GPT2, "[0-9][0-9][0-9]"}};
 
 #define NOT_PUNCTUATION " ?[^(\\s|.,!?\\x{2026}\\x{3002}\\x{FF0C}\\x{3001}\\x{964}\\x{6D4}\\x{60C})]+"
 static const struct cv_pretok pretok_bloom = {.pattern = {NOT_PUNCTUATION}};
 static const struct cv_pretok pretok_poro = {.pattern = {NOT_PUNCTUATION}, .keep_spaces = true};
 static const struct cv_pretok pretok_viking = {.pattern = {NOT_PUNCTUATION, "\\p{N}"}, .keep_spaces = true};
 
-static const struct cv_pretok pretok_tekken = {
-    .pattern = {NO_LETTER UPPER "*" LOWER "+|" NO_LETTER UPPER "+" LOWER "*|\\p{N}"
-                "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|" SPACES},
-    .ignore_merges = true,
-    .add_bos = true,
-    .keep_spaces = true};
+static const struct cv_pretok pretok_tekken = {.pattern = {NO_LETTER UPPER "*" LOWER "+|" NO_LETTER UPPER "+" LOWER
+                                                                           "*|\\p{N}"
+                                                                           "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|" SPACES},
+                                               .ignore_merges = true,
+                                               .add_bos = true,
+                                               .keep_spaces = true};
 static const struct cv_pretok pretok_gpt4o = {
     .pattern = {NO_LETTER UPPER "*" LOWER "+(?:" CONTRACTION ")?|" NO_LETTER UPPER "+" LOWER "*(?:" CONTRACTION ")?"
-                "|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|" SPACES},
+                                "|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|" SPACES},
     .keep_spaces = true};
 static const struct cv_pretok pretok_exaone_moe = {
     .pattern = {"(?:" CONTRACTION ")|" NO_LETTER "\\p{L}[\\p{L}\\p{M}]*(?: \\p{L}[\\p{L}\\p{M}]*)*|\\p{N}"

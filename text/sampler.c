@@ -427,8 +427,8 @@ bool cv_sampler_pick(struct cv_sampler *s, const struct cv_candidate *cand, size
         return cv_fail(err, CV_ERR_ARG, "no token is left: the samplers have forbidden every candidate");
     if (!note_survivors(s))
         return no_memory(err);
-    *out = (struct cv_pick){.token = chosen->id, .logit = chosen->raw, .logprob = (double)chosen->raw - lse,
-                            .prob = chosen->p};
+    *out = (struct cv_pick){
+        .token = chosen->id, .logit = chosen->raw, .logprob = (double)chosen->raw - lse, .prob = chosen->p};
     return true;
 }
 

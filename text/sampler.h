@@ -58,7 +58,7 @@ struct cv_sampling {
     double repeat_penalty, frequency_penalty, presence_penalty;
     double dry_multiplier, dry_base;
     int32_t dry_allowed_length, dry_penalty_last_n; /* -1 the context; 0 off */
-    const char *const *dry_breaker; /* borrowed until cv_sampler_new returns */
+    const char *const *dry_breaker;                 /* borrowed until cv_sampler_new returns */
     size_t n_dry_breaker;
     int32_t mirostat; /* 0 off, 1, 2 */
     double mirostat_tau, mirostat_eta;
@@ -86,7 +86,7 @@ struct cv_sampler;
  */
 bool cv_sampler_new(struct cv_sampler **out, const struct cv_sampling *p, const struct cv_vocab *vocab, uint32_t choice,
                     uint32_t n_ctx, struct cv_error *err);
-void cv_sampler_free(struct cv_sampler *s); /* NULL is fine */
+void cv_sampler_free(struct cv_sampler *s);           /* NULL is fine */
 uint32_t cv_sampler_seed(const struct cv_sampler *s); /* the one in use, for the answer's settings */
 
 /* The token is part of the sequence now: of the prompt, or as it was picked. CV_ERR_NOMEM, CV_ERR_ARG (no such token). */

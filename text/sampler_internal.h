@@ -26,8 +26,8 @@ void cv_cands_fini(struct cv_cands *c);
 bool cv_cands_reserve(struct cv_cands *c, size_t n);
 /* Takes over cand[0..n), sorts by id, drops repetitions; NaN becomes minus infinity. Room for n is there. */
 void cv_cands_load(struct cv_cands *c, const struct cv_candidate *cand, size_t n);
-void cv_cands_sort(struct cv_cands *c);        /* by logit descending, then id */
-bool cv_cands_softmax(struct cv_cands *c);     /* p, sum 1; false: all are at minus infinity */
+void cv_cands_sort(struct cv_cands *c);         /* by logit descending, then id */
+bool cv_cands_softmax(struct cv_cands *c);      /* p, sum 1; false: all are at minus infinity */
 size_t cv_cands_best(const struct cv_cands *c); /* index of the largest logit, the lowest id among equals */
 /* In the present order the first whose running sum of p reaches u of the total. */
 size_t cv_cands_draw(const struct cv_cands *c, double u);

@@ -52,8 +52,8 @@ static void add(struct cv_stop *s, const char *text, size_t n, int32_t index)
         uint32_t next = child_of(s, at, (unsigned char)text[i]);
         if (next == 0) {
             next = s->n++;
-            s->node[next] = (struct node){.sibling = s->node[at].child, .depth = (uint32_t)i + 1, .stop = -1,
-                                          .byte = (unsigned char)text[i]};
+            s->node[next] = (struct node){
+                .sibling = s->node[at].child, .depth = (uint32_t)i + 1, .stop = -1, .byte = (unsigned char)text[i]};
             s->node[at].child = next;
         }
         at = next;
@@ -132,8 +132,7 @@ void cv_stop_free(struct cv_stop *s)
 static bool let_go(const struct cv_stop *s, size_t n_held, const char *text, size_t n, struct cv_buf *out)
 {
     size_t from_held = n < n_held ? n : n_held;
-    return cv_buf_reserve(out, n) && cv_buf_append(out, s->held, from_held) &&
-           cv_buf_append(out, text, n - from_held);
+    return cv_buf_reserve(out, n) && cv_buf_append(out, s->held, from_held) && cv_buf_append(out, text, n - from_held);
 }
 
 bool cv_stop_push(struct cv_stop *s, const char *text, size_t n, struct cv_buf *out, int *hit)

@@ -102,8 +102,8 @@ static bool nodes_of_characters(struct job *j, const char *text, size_t n, const
         size_t len = (unsigned char)text[at] < 0x80 ? 1 : cv_utf8_decode(text + at, n - at, &cp);
         len = len == 0 ? 1 : len;
         uint32_t index = cv_names_find(names, text + at, len);
-        m->node[m->n++] = (struct cv_merge_node){.start = (uint32_t)at,
-                                                 .id = index == CV_NO_INDEX ? CV_MERGE_NONE : (int32_t)index};
+        m->node[m->n++] =
+            (struct cv_merge_node){.start = (uint32_t)at, .id = index == CV_NO_INDEX ? CV_MERGE_NONE : (int32_t)index};
         at += len;
     }
     return true;
@@ -128,8 +128,8 @@ static bool put_word(void *ctx, const char *word, size_t n, struct cv_error *err
         if (!cv_merge_reserve(m, n))
             return no_memory(err);
         for (m->n = 0; m->n < n; m->n++)
-            m->node[m->n] = (struct cv_merge_node){
-                .start = (uint32_t)m->n, .id = (int32_t)v->byte_symbol[(unsigned char)word[m->n]]};
+            m->node[m->n] = (struct cv_merge_node){.start = (uint32_t)m->n,
+                                                   .id = (int32_t)v->byte_symbol[(unsigned char)word[m->n]]};
     }
     return merge_and_put(j, word, n, err);
 }

@@ -11,8 +11,9 @@
 #include "text/vocab.h"
 
 enum cv_tokenize_flags {
-    CV_ADD_SPECIAL = 1,  /* put BOS and EOS where the model wants them */
-    CV_PARSE_SPECIAL = 2 /* "<|im_end|>" in the text is that token; without it, ten characters. Only for text of ours. */
+    CV_ADD_SPECIAL = 1, /* put BOS and EOS where the model wants them */
+    CV_PARSE_SPECIAL =
+        2 /* "<|im_end|>" in the text is that token; without it, ten characters. Only for text of ours. */
 };
 
 /* A growable list of ids; a zeroed one is empty. */

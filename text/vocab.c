@@ -216,8 +216,8 @@ static bool read_model(struct cv_vocab *v, const struct cv_gguf *meta, struct cv
     if (is(model, "gemma4")) {
         v->pretok = cv_pretok_get("gemma4", strlen("gemma4"));
     } else if (!is(model, "gpt2")) {
-        return cv_fail(err, CV_ERR_UNSUPPORTED, KEY "model: '%.*s' is not supported", (int)(model.n < 60 ? model.n : 60),
-                       model.p);
+        return cv_fail(err, CV_ERR_UNSUPPORTED, KEY "model: '%.*s' is not supported",
+                       (int)(model.n < 60 ? model.n : 60), model.p);
     } else if (cv_gguf_str(meta, KEY "pre", &pre, &why)) {
         v->pretok = cv_pretok_get(pre.p, pre.n);
         if (v->pretok == NULL)

@@ -27,7 +27,7 @@ enum cv_token_attr {
     CV_TOKEN_USER = 8, /* user-defined: found in any text before all else */
     CV_TOKEN_UNUSED = 16,
     CV_TOKEN_BYTE = 32,
-    CV_TOKEN_EOG = 64,    /* ends a generation */
+    CV_TOKEN_EOG = 64,     /* ends a generation */
     CV_TOKEN_LSTRIP = 128, /* swallows white space before it */
     CV_TOKEN_RSTRIP = 256  /* swallows white space behind it */
 };

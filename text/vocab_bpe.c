@@ -112,7 +112,8 @@ static bool read_rule(struct cv_vocab *v, struct cv_str rule, size_t rank, char 
     right.p = scratch + left.n;
     whole.n = left.n + right.n;
     struct cv_merge_rule r = {.rank = (uint32_t)rank};
-    if (!symbol_of(v, left, &r.left, err) || !symbol_of(v, right, &r.right, err) || !symbol_of(v, whole, &r.result, err))
+    if (!symbol_of(v, left, &r.left, err) || !symbol_of(v, right, &r.right, err) ||
+        !symbol_of(v, whole, &r.result, err))
         return false;
     cv_merges_add(&v->merges, r);
     return true;

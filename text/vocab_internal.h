@@ -26,9 +26,9 @@ struct cv_vocab {
     struct cv_arena arena; /* all texts and arrays */
 
     uint32_t n_token;
-    struct cv_names text;    /* index = id; of equal texts the first is found */
-    uint16_t *attr;          /* enum cv_token_attr */
-    struct cv_str *piece;    /* rendered, control tokens too */
+    struct cv_names text; /* index = id; of equal texts the first is found */
+    uint16_t *attr;       /* enum cv_token_attr */
+    struct cv_str *piece; /* rendered, control tokens too */
     int32_t *eog;
     size_t n_eog;
     struct cv_special_set all_special;  /* control, unknown and user-defined */
@@ -40,7 +40,7 @@ struct cv_vocab {
     struct cv_pretok_code *code; /* its compiled patterns */
     bool raw_text;               /* symbols begin as characters, spaces as U+2581; else as bytes */
     struct cv_names symbol;
-    int32_t *symbol_token;       /* by symbol; -1 */
+    int32_t *symbol_token; /* by symbol; -1 */
     uint32_t byte_symbol[256];
     struct cv_merges merges;
 

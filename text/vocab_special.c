@@ -16,32 +16,80 @@
 
 /* By rank: the first that a vocabulary has is its end of a turn. */
 static const char *const eot_texts[] = {
-    "<|eot_id|>",    "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>",
-    "<|end_of_text|>", "<EOT>",    "_<EOT>",  "[EOT]",         "<\xEF\xBD\x9C" "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>",
+    "<|eot_id|>",
+    "<|im_end|>",
+    "<|end|>",
+    "<end_of_turn>",
+    "<|endoftext|>",
+    "<|end_of_text|>",
+    "<EOT>",
+    "_<EOT>",
+    "[EOT]",
+    "<\xEF\xBD\x9C"
+    "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>",
     "<end_of_utterance>",
 };
 
 /* Each of these ends a generation. */
 static const char *const eog_texts[] = {
-    "<|eot_id|>",   "<|im_end|>",    "<|end|>",           "<|return|>",     "<|call|>", "<|flush|>",
-    "<|calls|>",    "<end_of_turn>", "<|endoftext|>",     "</s>",           "<|eom_id|>", "<EOT>",
-    "_<EOT>",       "[EOT]",         "[EOS]",             "<|end_of_text|>", "<end_of_utterance>", "<eos>",
-    "<turn|>",      "<|tool_response>", "<\xEF\xBD\x9C" "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>", "[e~[",
+    "<|eot_id|>",
+    "<|im_end|>",
+    "<|end|>",
+    "<|return|>",
+    "<|call|>",
+    "<|flush|>",
+    "<|calls|>",
+    "<end_of_turn>",
+    "<|endoftext|>",
+    "</s>",
+    "<|eom_id|>",
+    "<EOT>",
+    "_<EOT>",
+    "[EOT]",
+    "[EOS]",
+    "<|end_of_text|>",
+    "<end_of_utterance>",
+    "<eos>",
+    "<turn|>",
+    "<|tool_response>",
+    "<\xEF\xBD\x9C"
+    "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>",
+    "[e~[",
 };
 
 /* Fill-in-the-middle: padding, repository and file marks end a generation too; the others are control tokens. */
 static const char *const fim_pad_texts[] = {"<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]"};
 static const char *const fim_repo_texts[] = {"<|fim_repo|>", "<|repo_name|>", "<fim-repo>", "<REPO>", "<reponame>"};
 static const char *const fim_file_texts[] = {"<|file_sep|>"};
-static const char *const fim_prefix_texts[] = {"<|fim_prefix|>", "<fim-prefix>", "<fim_prefix>",
-                                               "<\xEF\xBD\x9C" "fim\xE2\x96\x81" "begin\xEF\xBD\x9C>",
-                                               "<PRE>", "\xE2\x96\x81<PRE>", "<|code_prefix|>", "<|prefix|>"};
-static const char *const fim_suffix_texts[] = {"<|fim_suffix|>", "<fim-suffix>", "<fim_suffix>",
-                                               "<\xEF\xBD\x9C" "fim\xE2\x96\x81hole\xEF\xBD\x9C>",
-                                               "<SUF>", "\xE2\x96\x81<SUF>", "<|code_suffix|>", "<|suffix|>"};
-static const char *const fim_middle_texts[] = {"<|fim_middle|>", "<fim-middle>", "<fim_middle>",
-                                               "<\xEF\xBD\x9C" "fim\xE2\x96\x81" "end\xEF\xBD\x9C>",
-                                               "<MID>", "\xE2\x96\x81<MID>", "<|code_middle|>", "<|middle|>"};
+static const char *const fim_prefix_texts[] = {"<|fim_prefix|>",
+                                               "<fim-prefix>",
+                                               "<fim_prefix>",
+                                               "<\xEF\xBD\x9C"
+                                               "fim\xE2\x96\x81"
+                                               "begin\xEF\xBD\x9C>",
+                                               "<PRE>",
+                                               "\xE2\x96\x81<PRE>",
+                                               "<|code_prefix|>",
+                                               "<|prefix|>"};
+static const char *const fim_suffix_texts[] = {"<|fim_suffix|>",
+                                               "<fim-suffix>",
+                                               "<fim_suffix>",
+                                               "<\xEF\xBD\x9C"
+                                               "fim\xE2\x96\x81hole\xEF\xBD\x9C>",
+                                               "<SUF>",
+                                               "\xE2\x96\x81<SUF>",
+                                               "<|code_suffix|>",
+                                               "<|suffix|>"};
+static const char *const fim_middle_texts[] = {"<|fim_middle|>",
+                                               "<fim-middle>",
+                                               "<fim_middle>",
+                                               "<\xEF\xBD\x9C"
+                                               "fim\xE2\x96\x81"
+                                               "end\xEF\xBD\x9C>",
+                                               "<MID>",
+                                               "\xE2\x96\x81<MID>",
+                                               "<|code_middle|>",
+                                               "<|middle|>"};
 
 static int32_t find(const struct cv_vocab *v, const char *text)
 {
@@ -103,8 +151,15 @@ static bool read_ids(struct cv_vocab *v, const struct cv_gguf *meta, struct cv_e
 {
     struct cv_vocab_special *s = &v->special;
     const bool spm = v->model == CV_VOCAB_SPM;
-    *s = (struct cv_vocab_special){.bos = spm ? 1 : -1, .eos = spm ? 2 : -1, .unk = spm ? 0 : -1, .eot = -1, .eom = -1,
-                                   .sep = -1, .pad = -1, .mask = -1, .nl = -1};
+    *s = (struct cv_vocab_special){.bos = spm ? 1 : -1,
+                                   .eos = spm ? 2 : -1,
+                                   .unk = spm ? 0 : -1,
+                                   .eot = -1,
+                                   .eom = -1,
+                                   .sep = -1,
+                                   .pad = -1,
+                                   .mask = -1,
+                                   .nl = -1};
     s->add_bos = spm || v->pretok->add_bos;
     s->add_space_prefix = spm;
     return read_id(v, meta, KEY "bos_token_id", &s->bos, err) && read_id(v, meta, KEY "eos_token_id", &s->eos, err) &&

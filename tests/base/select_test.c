@@ -115,12 +115,9 @@ static void test_is_quick_enough_for_every_token(void)
 int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
-        CASE(test_selects_what_a_sort_selects),
-        CASE(test_all_is_the_row_in_order_of_ids),
-        CASE(test_log_sum_exp_agrees_with_the_library),
-        CASE(test_log_sum_exp_of_rows_without_a_finite_maximum),
-        CASE(test_does_not_read_past_the_row),
-        CASE(test_is_quick_enough_for_every_token),
+        CASE(test_selects_what_a_sort_selects),         CASE(test_all_is_the_row_in_order_of_ids),
+        CASE(test_log_sum_exp_agrees_with_the_library), CASE(test_log_sum_exp_of_rows_without_a_finite_maximum),
+        CASE(test_does_not_read_past_the_row),          CASE(test_is_quick_enough_for_every_token),
     };
     return check_main(argc, argv, cases, CV_COUNT(cases));
 }

@@ -285,8 +285,8 @@ static void random_params(struct cv_sampling *p, struct cv_bias *bias, uint32_t 
     p->n_bias = check_below(3) == 0 ? check_below(12) : 0;
     p->bias = bias;
     for (size_t i = 0; i < p->n_bias; i++)
-        bias[i] = (struct cv_bias){(int32_t)check_below(n_vocab),
-                                   check_below(4) == 0 ? -INFINITY : 10.0f * check_normal()};
+        bias[i] =
+            (struct cv_bias){(int32_t)check_below(n_vocab), check_below(4) == 0 ? -INFINITY : 10.0f * check_normal()};
     if (check_below(3) == 0) { /* another order, perhaps with one left out or named twice */
         p->n_chain = 1 + check_below(9);
         for (size_t i = 0; i < p->n_chain; i++)

@@ -8,10 +8,12 @@
 
 /* "left right": what becomes of it is a token as well. The space of GPT-2's alphabet is U+0120. */
 static const char *const merges[] = {
-    "\u0120 t", "h e", "i n", "\u0120 a", "r e", "\u0120t he", "o n", "e r", "\u0120 s", "a t", "\u0120 w", "e n",
-    "o u", "i t", "i s", "o r", "in g", "e d", "l l", "h i", "l o", "\u0120 h", "w o", "a n", "\u0120s on",
-    "\u0120h e", "\u0120he ll", "\u0120hell o", "he ll", "hell o", "\u0120wo r", "\u0120w or", "\u0120wor l",
-    "\u0120worl d", "a a", "aa aa", "\u0120 \u0120", "1 2",
+    "\u0120 t", "h e",           "i n",        "\u0120 a",   "r e",         "\u0120t he",   "o n",
+    "e r",      "\u0120 s",      "a t",        "\u0120 w",   "e n",         "o u",          "i t",
+    "i s",      "o r",           "in g",       "e d",        "l l",         "h i",          "l o",
+    "\u0120 h", "w o",           "a n",        "\u0120s on", "\u0120h e",   "\u0120he ll",  "\u0120hell o",
+    "he ll",    "hell o",        "\u0120wo r", "\u0120w or", "\u0120wor l", "\u0120worl d", "a a",
+    "aa aa",    "\u0120 \u0120", "1 2",
 };
 
 static size_t byte_text(unsigned byte, char out[4])
@@ -72,10 +74,11 @@ static void add_bpe(struct list *l)
 
 static void add_spm(struct list *l)
 {
-    static const char *const pieces[] = {"\u2581", "e", "t", "a", "o", "h", "l", "w", "r", "d", "\u2581t", "he",
-                                         "\u2581the", "ll", "lo", "hello", "hell", "\u2581hello", "wo", "\u2581wo",
-                                         "\u2581wor", "ld", "\u2581world", "or", "\u2581w", "\u2581a", "\u2581h",
-                                         "\u2581he", "\u2581hell", "\u2581\u2581"};
+    static const char *const pieces[] = {
+        "\u2581",  "e",           "t",       "a",        "o",          "h",           "l",           "w",
+        "r",       "d",           "\u2581t", "he",       "\u2581the",  "ll",          "lo",          "hello",
+        "hell",    "\u2581hello", "wo",      "\u2581wo", "\u2581wor",  "ld",          "\u2581world", "or",
+        "\u2581w", "\u2581a",     "\u2581h", "\u2581he", "\u2581hell", "\u2581\u2581"};
     add(l, "<unk>", 5, 2, 0.0f);
     add(l, "<s>", 3, 3, 0.0f);
     add(l, "</s>", 4, 3, 0.0f);

@@ -202,8 +202,7 @@ static int plain_search(const char *text, size_t n, const char *const *stops, si
         int best = -1;
         for (size_t i = 0; i < n_stop; i++) {
             size_t len = strlen(stops[i]);
-            if (len <= end && memcmp(text + end - len, stops[i], len) == 0 &&
-                (best < 0 || len > strlen(stops[best])))
+            if (len <= end && memcmp(text + end - len, stops[i], len) == 0 && (best < 0 || len > strlen(stops[best])))
                 best = (int)i;
         }
         if (best >= 0) {

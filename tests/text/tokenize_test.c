@@ -88,7 +88,8 @@ static void test_the_longest_special_token_wins(void)
 
 static void test_specials_swallow_the_space_behind_them_in_phi_3(void)
 {
-    struct small_vocab_options o = {.special = {"<|user|>", "<|endoftext|>"}, .special_type = {3, 3}, .name = "Phi-3 mini"};
+    struct small_vocab_options o = {
+        .special = {"<|user|>", "<|endoftext|>"}, .special_type = {3, 3}, .name = "Phi-3 mini"};
     struct cv_vocab *v = make(&o);
     CHECK_STR(PIECES(v, "<|user|> \n\ta<|endoftext|> a", CV_PARSE_SPECIAL), "<|user|>|a|<|endoftext|>| a");
     cv_vocab_free(v);
@@ -137,7 +138,8 @@ static void test_sentencepiece_puts_a_space_first_and_falls_back_to_bytes(void)
     cv_buf_init(&b, 1000);
     CHECK_OK(cv_tokenize(v, "hello  the \xFF world", 18, CV_ADD_SPECIAL, &t, &err), err);
     CHECK(cv_detokenize(v, t.id, t.n, CV_REMOVE_SPECIAL, &b));
-    CHECK_STR(b.data, " hello  the \xFF world"); /* the space after BOS is the tokenizer's own, as the reference has it */
+    CHECK_STR(b.data,
+              " hello  the \xFF world"); /* the space after BOS is the tokenizer's own, as the reference has it */
     cv_buf_clear(&b);
     CHECK(cv_detokenize(v, t.id + 1, t.n - 1, 0, &b));
     CHECK_STR(b.data, "hello  the \xFF world");
@@ -259,16 +261,18 @@ static void test_merging_agrees_with_its_definition(void)
 }
 
 static const char *const all_pres[] = {
-    "default", "llama-bpe", "dbrx", "glm4", "minicpm5", "jais-2", "qwen2", "stablelm2", "qwen35", "laguna", "seed-coder",
-    "bailingmoe", "gpt-2", "trillion", "starcoder", "command-r", "deepseek-llm", "deepseek-coder", "deepseek-v3", "youtu",
-    "falcon", "bloom", "poro-chat", "viking", "tekken", "gpt-4o", "exaone-moe", "kimi-k2",
+    "default",   "llama-bpe", "dbrx",         "glm4",           "minicpm5",    "jais-2",     "qwen2",
+    "stablelm2", "qwen35",    "laguna",       "seed-coder",     "bailingmoe",  "gpt-2",      "trillion",
+    "starcoder", "command-r", "deepseek-llm", "deepseek-coder", "deepseek-v3", "youtu",      "falcon",
+    "bloom",     "poro-chat", "viking",       "tekken",         "gpt-4o",      "exaone-moe", "kimi-k2",
 };
 
 static void test_every_pre_tokenizer_gives_all_bytes_back(void)
 {
     static const char *const texts[] = {
         "Hello, World! It's 12345 o'clock; we'LL see.\n\n  Next\tline  \r\n end   ",
-        "caf\u00e9 \u4f60\u597d\u4e16\u754c \u3053\u3093 \ud55c\uad6d\uc5b4 \u0645\u0631\u062d\u0628\u0627 e\u0301\u0302 "
+        "caf\u00e9 \u4f60\u597d\u4e16\u754c \u3053\u3093 \ud55c\uad6d\uc5b4 \u0645\u0631\u062d\u0628\u0627 "
+        "e\u0301\u0302 "
         "\U0001F600 \u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35 \u2028x\u00a0y",
         "\xff\xfe bad \xc3 utf \xf0\x9f\x98 8\x80",
         "x = [i**2 for i in range(10)]\n\tif a<=b: $\\frac{1}{2}$ 3.14e-10 \xc2\xbd\xe2\x85\xa7",
@@ -300,7 +304,8 @@ static void test_every_pre_tokenizer_gives_all_bytes_back(void)
 static void test_no_text_takes_quadratic_time(void)
 {
     enum { N = 400 * 1000 };
-    static const char *const units[] = {"a", " ", "\n", "1", "'", "!", "A", " a", "a ", "\u4e2d", "e\u0301", "\r", "<", "\xff"};
+    static const char *const units[] = {"a",  " ",  "\n",     "1",       "'",  "!", "A",
+                                        " a", "a ", "\u4e2d", "e\u0301", "\r", "<", "\xff"};
     char *text = cv_alloc(N + 4);
     uint64_t slowest = 0;
     CHECK(text != NULL);
@@ -346,10 +351,10 @@ struct broken {
 static void test_names_the_key_that_is_wrong(void)
 {
     static const struct broken cases[] = {
-        {"tokenizer.ggml.model", 0, CV_ERR_FORMAT},  {"tokenizer.ggml.tokens", 1, CV_ERR_FORMAT},
-        {"tokenizer.ggml.tokens", 2, CV_ERR_FORMAT}, {"tokenizer.ggml.token_type", 1, CV_ERR_FORMAT},
-        {"tokenizer.ggml.token_type", 3, CV_ERR_FORMAT}, {"tokenizer.ggml.merges", 1, CV_ERR_FORMAT},
-        {"tokenizer.ggml.merges", 4, CV_ERR_FORMAT}, {"tokenizer.ggml.pre", 0, CV_ERR_FORMAT},
+        {"tokenizer.ggml.model", 0, CV_ERR_FORMAT},        {"tokenizer.ggml.tokens", 1, CV_ERR_FORMAT},
+        {"tokenizer.ggml.tokens", 2, CV_ERR_FORMAT},       {"tokenizer.ggml.token_type", 1, CV_ERR_FORMAT},
+        {"tokenizer.ggml.token_type", 3, CV_ERR_FORMAT},   {"tokenizer.ggml.merges", 1, CV_ERR_FORMAT},
+        {"tokenizer.ggml.merges", 4, CV_ERR_FORMAT},       {"tokenizer.ggml.pre", 0, CV_ERR_FORMAT},
         {"tokenizer.ggml.bos_token_id", 1, CV_ERR_FORMAT}, {"tokenizer.ggml.add_bos_token", 1, CV_ERR_FORMAT},
         {"tokenizer.ggml.model", 1, CV_ERR_UNSUPPORTED},
     };
@@ -364,9 +369,9 @@ static void test_names_the_key_that_is_wrong(void)
         for (size_t k = 0; k < CV_COUNT(keys); k++) {
             if (strcmp(keys[k], c->key) == 0)
                 continue;
-            bool ok = k < 2 ? cv_gguf_put_str(w, keys[k], k == 0 ? "gpt2" : "gpt-2", k == 0 ? 4 : 5, &err)
-                    : k == 3 ? cv_gguf_put_array(w, keys[k], CV_GGUF_I32, type, 2, &err)
-                             : cv_gguf_put_strings(w, keys[k], k == 2 ? token : pair, k == 2 ? 2 : 1, &err);
+            bool ok = k < 2    ? cv_gguf_put_str(w, keys[k], k == 0 ? "gpt2" : "gpt-2", k == 0 ? 4 : 5, &err)
+                      : k == 3 ? cv_gguf_put_array(w, keys[k], CV_GGUF_I32, type, 2, &err)
+                               : cv_gguf_put_strings(w, keys[k], k == 2 ? token : pair, k == 2 ? 2 : 1, &err);
             CHECK_OK(ok, err);
         }
         bool ok = c->how == 0   ? cv_gguf_put_u32(w, c->key, 7, &err)

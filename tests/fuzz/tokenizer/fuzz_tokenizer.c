@@ -12,9 +12,9 @@
 #include "text/detokenize.h"
 #include "text/tokenize.h"
 
-static const char *const pres[] = {"gpt-2",        "llama-bpe",  "qwen2",  "qwen35", "deepseek-llm", "deepseek-coder",
-                                   "deepseek-v3",  "falcon",     "tekken", "gpt-4o", "kimi-k2",      "starcoder",
-                                   "default",      "exaone-moe", "youtu",  "bloom"};
+static const char *const pres[] = {"gpt-2",       "llama-bpe",  "qwen2",  "qwen35", "deepseek-llm", "deepseek-coder",
+                                   "deepseek-v3", "falcon",     "tekken", "gpt-4o", "kimi-k2",      "starcoder",
+                                   "default",     "exaone-moe", "youtu",  "bloom"};
 static struct cv_vocab *vocab[CV_COUNT(pres) + 1];
 
 static void require(bool ok)
