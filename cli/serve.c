@@ -273,6 +273,8 @@ int cv_cmd_serve(int argc, char **argv)
         ok = s.no_local || cv_worker_open(&w, &local, &err);
     }
     const int code = ok ? run(c) : cv_complain("serve", &err);
+    if (c != NULL)
+        cv_coordinator_stop(c);
     cv_worker_close(w);
     cv_coordinator_close(c);
     return code;

@@ -210,10 +210,8 @@ bool cv_coordinator_drain(struct cv_coordinator *c, uint32_t timeout_ms)
     return cv_scheduler_idle(c->scheduler);
 }
 
-void cv_coordinator_close(struct cv_coordinator *c)
+void cv_coordinator_stop(struct cv_coordinator *c)
 {
-    if (c == NULL)
-        return;
     /* First nothing new comes in; then the plan ends, so that the scheduler holds no pipeline; then the scheduler ends
      * what is running, and its answers still find an HTTP loop; then that. */
     cv_api_stop(c->api);
@@ -223,6 +221,16 @@ void cv_coordinator_close(struct cv_coordinator *c)
     cv_life_free(c->life);
     cv_scheduler_free(c->scheduler);
     cv_api_close(c->api);
+    c->life = NULL;
+    c->scheduler = NULL;
+    c->api = NULL;
+}
+
+void cv_coordinator_close(struct cv_coordinator *c)
+{
+    if (c == NULL)
+        return;
+    cv_coordinator_stop(c);
     cv_answerer_close(c->far);
     cv_answerer_close(c->near);
     cv_http_server_close(c->blob_http, 0);

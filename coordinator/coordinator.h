@@ -38,6 +38,8 @@ void cv_coordinator_look(struct cv_coordinator *c, struct cv_life_view *out);
 bool cv_coordinator_print_plan(struct cv_coordinator *c, struct cv_buf *out);
 /* No new requests; waits until those in progress are done, at most timeout_ms. true: all are. */
 bool cv_coordinator_drain(struct cv_coordinator *c, uint32_t timeout_ms);
+/* Ends the plan and whatever still runs; afterwards a worker in this process may be closed. */
+void cv_coordinator_stop(struct cv_coordinator *c);
 /* NULL is fine. */
 void cv_coordinator_close(struct cv_coordinator *c);
 

@@ -15,6 +15,7 @@
 enum {
     WAIT_MS = 250,        /* between two looks when nothing happens */
     CALL_MS = 3000,       /* a question to a worker */
+    PROBE_MS = 700,       /* the question whether it is still there */
     WARM_MS = 120000,     /* the first row through the pipeline */
     LOAD_STALL_MS = 120000, /* no byte of progress on any stage */
     RETRY_MS = 1000       /* after an epoch that failed before it served */
@@ -201,6 +202,12 @@ static void end_epoch(struct cv_life *l, const struct cv_error *why)
 
 /* ---- planning ---- */
 
+/* The worker in this process. */
+static bool is_local(const struct cv_life *l, const struct cv_node *n)
+{
+    return strncmp(n->call_address, l->o.local_address, strlen(l->o.local_address)) == 0;
+}
+
 /* The nodes as the planner's devices; node[i] belongs to the i-th. */
 static bool make_devices(struct cv_life *l, const struct cv_node *node, size_t n, struct cv_error *err)
 {
@@ -231,6 +238,9 @@ static bool make_plan(struct cv_life *l, const struct cv_node *node, size_t n, s
     if (l->o.use_all)
         goal.min_stages = (uint32_t)n;
     struct cv_plan_cluster cluster = {.n_device = (uint32_t)n, .home_node = CV_PLAN_NONE};
+    for (size_t i = 0; i < n; i++)
+        if (is_local(l, &node[i]))
+            cluster.home_node = (uint32_t)i;
     if (!make_devices(l, node, n, err))
         return false;
     cluster.device = l->device;
@@ -244,7 +254,7 @@ static bool make_plan(struct cv_life *l, const struct cv_node *node, size_t n, s
         const struct cv_node *from = &node[l->plan.stage[l->n_stage].device];
         s->plan = l->plan.stage[l->n_stage];
         s->node_id = from->id;
-        s->local = strncmp(from->call_address, l->o.local_address, strlen(l->o.local_address)) == 0;
+        s->local = is_local(l, from);
         snprintf(s->name, sizeof(s->name), "%s", from->name);
         if (!cv_peer_open(&s->peer, from->call_address, s->local ? NULL : l->o.token, l->o.session, NULL, NULL, err))
             return cv_wrap(err, "node %s", s->name);
@@ -304,7 +314,7 @@ static bool send_loads(struct cv_life *l, struct cv_error *err)
             r.u.load.n_stage = l->n_stage;
             r.u.load.source = &l->o.blob_url;
             r.u.load.n_source = s->local ? 0 : 1;
-            ok = cv_peer_ask(s->peer, &r, &reply, &arena, CALL_MS * 5, err);
+            ok = cv_peer_ask(s->peer, &r, &reply, &arena, CALL_MS, err);
         }
         cv_arena_fini(&arena);
         if (!ok)
@@ -468,6 +478,29 @@ static bool scheduler_failed(struct cv_life *l, struct cv_error *err)
     return failed;
 }
 
+/* After a fault: who is still there is asked, not waited for. A node that does not answer is lost. */
+static void probe_nodes(struct cv_life *l)
+{
+    struct cv_arena arena = {0};
+    struct cv_node *node = NULL;
+    size_t n = 0;
+    struct cv_error err;
+    if (!cv_members_list(l->o.members, false, &node, &n, &arena, &err))
+        n = 0;
+    for (size_t i = 0; i < n; i++) {
+        const bool local = is_local(l, &node[i]);
+        struct cv_ctl_request r = {.kind = CV_CTL_STATS};
+        struct cv_ctl_reply reply;
+        struct cv_peer *peer = NULL;
+        const bool ok = cv_peer_open(&peer, node[i].call_address, local ? NULL : l->o.token, l->o.session, NULL, NULL, &err) &&
+                        cv_peer_ask(peer, &r, &reply, &arena, PROBE_MS, &err);
+        cv_peer_close(peer);
+        if (!ok)
+            cv_members_lose(l->o.members, node[i].id, "it does not answer");
+    }
+    cv_arena_fini(&arena);
+}
+
 /* Looks for enough nodes and a plan that fits; false: not now (the view says why). */
 static bool try_plan(struct cv_life *l)
 {
@@ -566,6 +599,8 @@ static void *life_main(void *arg)
         }
         end_epoch(l, &err);
         set_state(l, CV_LIFE_PLANNING, err.msg);
+        if (err.code != CV_ERR_CANCEL)
+            probe_nodes(l);
         if (!served && !must_stop(l))
             cv_sleep_ms(RETRY_MS);
     }
