@@ -67,17 +67,32 @@ static uint32_t largest(struct trial *t, uint32_t *field, uint32_t most, uint32_
     return lo * step;
 }
 
+static bool is_known(const struct cv_plan_model *m, enum cv_plan_kv kv)
+{
+    const uint32_t known = m->kv_known != 0 ? m->kv_known : 1u << CV_PLAN_KV_F32 | 1u << CV_PLAN_KV_F16;
+    return (known >> kv & 1) != 0 && cv_plan_kv_bytes(kv, 256) < cv_plan_kv_bytes(m->kv, 256);
+}
+
+static const enum cv_plan_kv kv_by_size[] = {CV_PLAN_KV_F32, CV_PLAN_KV_F16, CV_PLAN_KV_Q8_0, CV_PLAN_KV_Q4_0};
+
+/* The largest cache type below the present one that fits. */
 static enum cv_plan_kv smaller_kv(struct trial *t)
 {
-    static const enum cv_plan_kv by_size[] = {CV_PLAN_KV_F32, CV_PLAN_KV_F16, CV_PLAN_KV_Q8_0, CV_PLAN_KV_Q4_0};
-    const uint64_t now = cv_plan_kv_bytes(t->k->model->kv, 256);
-    for (size_t i = 0; i < CV_COUNT(by_size); i++) {
-        if (cv_plan_kv_bytes(by_size[i], 256) >= now)
+    for (size_t i = 0; i < CV_COUNT(kv_by_size); i++) {
+        if (!is_known(t->k->model, kv_by_size[i]))
             continue;
-        t->model.kv = by_size[i];
+        t->model.kv = kv_by_size[i];
         if (fits(t))
-            return by_size[i];
+            return kv_by_size[i];
     }
+    return CV_PLAN_KV_COUNT;
+}
+
+static enum cv_plan_kv smallest_kv(const struct cv_plan_model *m)
+{
+    for (size_t i = CV_COUNT(kv_by_size); i-- > 0;)
+        if (is_known(m, kv_by_size[i]))
+            return kv_by_size[i];
     return CV_PLAN_KV_COUNT;
 }
 
@@ -162,13 +177,13 @@ static void seek_help(struct trial *t, struct cv_plan_help *out)
     reset(t);
     out->kv = smaller_kv(t);
     reset(t);
-    out->small_kv = CV_PLAN_KV_COUNT;
-    if (m->kv != CV_PLAN_KV_Q4_0) {
-        t->model.kv = CV_PLAN_KV_Q4_0;
+    out->small_kv = smallest_kv(m);
+    if (out->small_kv != CV_PLAN_KV_COUNT) {
+        t->model.kv = out->small_kv;
         out->small_n_ctx = fits(t) ? m->n_ctx : largest(t, &t->model.n_ctx, m->n_ctx, step);
-        if (out->small_n_ctx != 0)
-            out->small_kv = CV_PLAN_KV_Q4_0;
     }
+    if (out->small_n_ctx == 0)
+        out->small_kv = CV_PLAN_KV_COUNT;
     reset(t);
     out->weight_percent = smaller_weights(t);
     reset(t);

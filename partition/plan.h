@@ -59,6 +59,7 @@ struct cv_plan_model {
     uint32_t n_embd;                   /* width of the carry */
     uint32_t n_ctx, n_slots, n_batch;  /* positions of one slot, slots, rows of the largest step; all >= 1 */
     enum cv_plan_kv kv;
+    uint32_t kv_known;         /* bit 1 << kv for each type that may be advised; 0: F32 and F16 */
     uint64_t embd_bytes;       /* the embedding: resident in the first stage, one row read per token */
     uint64_t head_bytes;       /* output norm and matrix: resident in the last stage, read in full for every step */
     bool tied;                 /* head_bytes are the embedding again: held once where one stage has both */

@@ -28,6 +28,7 @@ static struct cv_plan_model small_model(void)
                                   .n_ctx = 4096,
                                   .n_slots = 4,
                                   .n_batch = 128,
+                                  .kv_known = 15,
                                   .embd_bytes = 100 * MIB,
                                   .head_bytes = 100 * MIB,
                                   .head_flops = 2e8,
@@ -223,6 +224,20 @@ static void test_the_error_of_what_does_not_fit_says_what_would(void)
     CHECK_CONTAINS(err.msg, "(now 4096)");
     CHECK_CONTAINS(err.msg, "with a cache of q8_0 (now f16)");
     CHECK_CONTAINS(err.msg, "with one more node of ");
+}
+
+static void test_a_cache_type_that_the_engine_lacks_is_not_advised(void)
+{
+    struct cv_plan_model m = small_model();
+    const struct cv_plan_cluster c = cluster_of(2, (uint64_t[]){2 * GIB, 2 * GIB});
+    const struct cv_plan_goal goal = {0};
+    struct cv_plan_help h;
+    struct cv_error err;
+    m.kv_known = 0;
+    CHECK_OK(cv_plan_would_fit(&m, &c, &goal, &h, &err), err);
+    CHECK_EQ(h.kv, CV_PLAN_KV_COUNT);
+    CHECK_EQ(h.small_kv, CV_PLAN_KV_COUNT);
+    CHECK(h.n_ctx > 0);
 }
 
 static void test_the_error_names_the_constraint_that_is_in_the_way(void)
@@ -435,6 +450,7 @@ int main(int argc, char **argv)
         CASE(test_rejects_pins_that_cannot_be),
         CASE(test_what_would_fit_fits_and_no_more_does),
         CASE(test_the_error_of_what_does_not_fit_says_what_would),
+        CASE(test_a_cache_type_that_the_engine_lacks_is_not_advised),
         CASE(test_the_error_names_the_constraint_that_is_in_the_way),
         CASE(test_rejects_figures_that_make_no_sense),
         CASE(test_layers_held_already_are_kept_when_moving_costs),
