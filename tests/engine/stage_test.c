@@ -368,6 +368,75 @@ static void test_refuses_rows_and_commands_that_break_the_rules(void)
     cv_free(logits);
 }
 
+static uint32_t hostile(uint32_t n)
+{
+    static const uint32_t odd[] = {UINT32_MAX, 1u << 31, 1u << 16};
+    return check_below(20) == 0 ? odd[check_below(CV_COUNT(odd))] : (uint32_t)check_below(n);
+}
+
+/* What the rules say of a command, on lengths alone; -1 is an unused slot. */
+static bool obey(int64_t *len, const struct cv_cmd *cmd)
+{
+    if (cmd->op < CV_CMD_NEW || cmd->op > CV_CMD_FREE || cmd->slot >= SLOTS)
+        return false;
+    if (cmd->op == CV_CMD_FORK && (cmd->other >= SLOTS || (int64_t)cmd->pos > len[cmd->other]))
+        return false;
+    if (cmd->op == CV_CMD_TRIM && (int64_t)cmd->pos > len[cmd->slot])
+        return false;
+    len[cmd->slot] = cmd->op == CV_CMD_NEW ? 0 : cmd->op == CV_CMD_FREE ? -1 : (int64_t)cmd->pos;
+    return true;
+}
+
+static bool takes_rows(int64_t *len, const struct cv_row *row, uint32_t n)
+{
+    int64_t now[SLOTS];
+    memcpy(now, len, sizeof(now));
+    for (uint32_t i = 0; i < n; i++) {
+        if (row[i].slot >= SLOTS || now[row[i].slot] != (int64_t)row[i].pos || row[i].pos >= CTX || row[i].token < 0 ||
+            row[i].token >= TINY_VOCAB)
+            return false;
+        now[row[i].slot]++;
+    }
+    memcpy(len, now, sizeof(now));
+    return true;
+}
+
+static void test_random_steps_are_taken_or_refused_by_the_rules(void)
+{
+    struct setup s;
+    struct cv_error err;
+    float *logits = logits_of(16);
+    int64_t len[SLOTS];
+    unsigned taken = 0;
+    set_up(&s, &models[1], 1, 2, CV_DTYPE_F16);
+    for (size_t i = 0; i < SLOTS; i++)
+        len[i] = -1;
+    for (int round = 0; round < 3000; round++) {
+        struct cv_cmd cmd = {.op = hostile(6), .slot = hostile(SLOTS), .other = hostile(SLOTS), .pos = hostile(130)};
+        struct cv_row row[16];
+        uint32_t n_cmd = round < 20 || check_below(8) == 0, n = (uint32_t)check_below(17), slot = hostile(SLOTS);
+        if (round < 20)
+            cmd = (struct cv_cmd){.op = CV_CMD_NEW, .slot = (uint32_t)round % SLOTS};
+        bool want = n_cmd == 0 || obey(len, &cmd);
+        uint32_t first = slot < SLOTS && len[slot] >= 0 ? (uint32_t)len[slot] : hostile(9);
+        for (uint32_t i = 0; i < n; i++)
+            row[i] = (struct cv_row){.slot = slot,
+                                     .pos = check_below(200) == 0 ? hostile(CTX) : first + i,
+                                     .token = (int32_t)hostile(TINY_VOCAB),
+                                     .flags = hostile(2)};
+        want = want && takes_rows(len, row, n);
+        struct cv_step step = {.cmd = &cmd, .n_cmd = n_cmd, .row = row, .n_row = n, .logits = logits};
+        CHECK_EQ(cv_chain_step(s.chain, &step, &err), want);
+        CHECK(want || err.code == CV_ERR_ARG);
+        taken += want && n > 0;
+        for (uint32_t i = 0; i < SLOTS; i++)
+            CHECK_EQ(cv_stage_slot_len(cv_chain_stage(s.chain, 0), i), len[i] < 0 ? 0 : len[i]);
+    }
+    CHECK(taken > 300);
+    tear_down(&s);
+    cv_free(logits);
+}
+
 /* A carry of NaN and infinities poisons its own sequence, nothing else, and nothing crashes. */
 static void test_a_poisoned_carry_stays_in_its_sequence(void)
 {
@@ -606,6 +675,7 @@ int main(int argc, char **argv)
         CASE(test_unwanted_rows_do_not_show),
         CASE(test_a_fork_is_a_copy_and_a_trim_forgets),
         CASE(test_refuses_rows_and_commands_that_break_the_rules),
+        CASE(test_random_steps_are_taken_or_refused_by_the_rules),
         CASE(test_a_poisoned_carry_stays_in_its_sequence),
         CASE(test_measures_what_a_stage_really_takes),
         CASE(test_asks_for_its_own_tensors_only),
