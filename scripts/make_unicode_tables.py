@@ -64,11 +64,18 @@ def print_mapping(name, convert):
 
 def print_long(name, convert):
     print(f"const struct cv_uni_long cv_uni_{name}[] = {{")
+    line = "   "
     for c in CHARS:
         m = convert(c)
-        if len(m) > 1:
-            cps = ", ".join(f"{ord(x):#x}" for x in m)
-            print(f"    {{{ord(c):#x}, {{{cps}}}}},")
+        if len(m) <= 1:
+            continue
+        cps = ", ".join(f"{ord(x):#x}" for x in m)
+        item = f" {{{ord(c):#x}, {{{cps}}}}},"
+        if len(line) + len(item) > 118:
+            print(line)
+            line = "   "
+        line += item
+    print(line)
     print(f"}};\nconst size_t cv_uni_n_{name} = CV_COUNT(cv_uni_{name});\n")
 
 
@@ -87,4 +94,5 @@ print_mapping("to_lower", str.lower)
 print_mapping("to_title", lambda c: c.title() if c.title() != c.upper() else c)
 print_long("long_upper", str.upper)
 print_long("long_lower", str.lower)
+print_long("long_title", str.title)
 sys.stdout.flush()

@@ -111,20 +111,21 @@ bool cv_tmpl_get_attr(struct cv_tmpl_run *r, struct cv_value a, struct cv_value 
 
 static bool string_item(struct cv_tmpl_run *r, struct cv_value a, int64_t index, bool *found, struct cv_value *out)
 {
-    const char *end = a.as.s + a.len, *p = a.as.s;
-    if (!cv_tmpl_charge(r, a.len / 32))
-        return false;
-    if (index < 0)
-        index += (int64_t)cv_str_count(a);
+    const char *start = a.as.s, *end = a.as.s + a.len, *p;
     *found = false;
-    if (index < 0 || index >= (int64_t)a.len)
+    if (index >= (int64_t)a.len || index < -(int64_t)a.len)
         return true;
-    p = cv_str_skip(p, end, (size_t)index);
-    if (p >= end)
-        return true;
-    *found = true;
-    *out = cv_value_str_view(p, (size_t)(cv_str_skip(p, end, 1) - p));
-    return true;
+    if (index >= 0) {
+        p = cv_str_skip(start, end, (size_t)index);
+    } else {
+        p = cv_str_back(start, end, (size_t)-index - 1);
+        p = p == start ? end : cv_str_back(start, p, 1);
+    }
+    if (p < end) {
+        *found = true;
+        *out = cv_value_str_view(p, (size_t)(cv_str_skip(p, end, 1) - p));
+    }
+    return cv_tmpl_charge(r, (size_t)(index < 0 ? -index : index) / 32);
 }
 
 bool cv_tmpl_get_item(struct cv_tmpl_run *r, struct cv_value a, struct cv_value index, struct cv_value *out)
@@ -132,6 +133,8 @@ bool cv_tmpl_get_item(struct cv_tmpl_run *r, struct cv_value a, struct cv_value 
     bool found = false;
     if (a.type == CV_VALUE_UNDEFINED)
         return cv_tmpl_fail_undefined(r, a);
+    if (index.type == CV_VALUE_STRING && !cv_tmpl_charge(r, index.len / 32))
+        return false;
     if (a.type == CV_VALUE_MAP && cv_value_hashable(index)) {
         const struct cv_map_entry *e = cv_map_value_find(a.as.map, index);
         if (e != NULL) {
@@ -324,12 +327,13 @@ bool cv_tmpl_contains(struct cv_tmpl_run *r, struct cv_value in, struct cv_value
         return cv_str_find(r, in, item, 0, out, &at);
     }
     if (in.type == CV_VALUE_MAP) {
-        if (item.type == CV_VALUE_UNDEFINED)
-            return true;
-        if (!cv_value_hashable(item))
+        const bool mutable = item.type == CV_VALUE_MAP || (item.type == CV_VALUE_LIST && item.flavor == CV_LIST_LIST);
+        if (!cv_value_hashable(item) && !mutable)
+            return true; /* a tuple is no key of ours */
+        if (mutable)
             return cv_tmpl_fail(r, CV_ERR_FORMAT, "unhashable type: '%s'", cv_tmpl_type_name(item));
         *out = cv_map_value_find(in.as.map, item) != NULL;
-        return cv_tmpl_charge(r, 1);
+        return cv_tmpl_charge(r, 1 + (item.type == CV_VALUE_STRING ? item.len / 32 : 0));
     }
     const struct cv_list *items;
     if (!cv_tmpl_iterate(r, in, &items))

@@ -32,7 +32,7 @@ bool cv_tmpl_equal(struct cv_tmpl_run *r, struct cv_value a, struct cv_value b, 
         return cv_tmpl_charge(r, 1 + (a.type == CV_VALUE_STRING ? a.len / 32 : 0));
     }
     *out = a.as.p == b.as.p;
-    if (*out || a.flavor != b.flavor || a.flavor == CV_LIST_ITER || a.type > CV_VALUE_MAP)
+    if (*out || a.flavor != b.flavor || a.flavor == CV_LIST_ITER || a.flavor == CV_LIST_VALUES || a.type > CV_VALUE_MAP)
         return true;
     if (!cv_tmpl_push_frame(r))
         return false;

@@ -17,6 +17,7 @@ bool cv_tmpl_scope_set(struct cv_tmpl_run *r, struct cv_tmpl_scope *s, uint32_t 
         r->root_value[symbol] = value;
         return true;
     }
+    r->steps += s->n / 16;
     for (uint32_t i = 0; i < s->n; i++) {
         if (s->var[i].symbol == symbol) {
             s->var[i].value = value;
@@ -37,9 +38,10 @@ bool cv_tmpl_scope_set(struct cv_tmpl_run *r, struct cv_tmpl_scope *s, uint32_t 
     return true;
 }
 
-struct cv_value cv_tmpl_lookup(const struct cv_tmpl_run *r, const struct cv_tmpl_scope *s, uint32_t symbol)
+struct cv_value cv_tmpl_lookup(struct cv_tmpl_run *r, const struct cv_tmpl_scope *s, uint32_t symbol)
 {
     for (; s->parent != NULL; s = s->parent) {
+        r->steps += s->n / 16; /* the next charge sees it */
         for (uint32_t i = 0; i < s->n; i++) {
             if (s->var[i].symbol == symbol)
                 return s->var[i].value;

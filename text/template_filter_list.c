@@ -115,8 +115,7 @@ static bool filter_slice(struct cv_tmpl_run *r, struct cv_value self, const stru
             if (!cv_tmpl_list_push(r, row, items->item[at++]))
                 return false;
         }
-        if (i >= longer && longer != 0 && cv_tmpl_given(a[1]) && a[1].type != CV_VALUE_NULL &&
-            !cv_tmpl_list_push(r, row, a[1]))
+        if (i >= longer && cv_tmpl_given(a[1]) && a[1].type != CV_VALUE_NULL && !cv_tmpl_list_push(r, row, a[1]))
             return false;
     }
     *out = cv_value_of_list(rows, CV_LIST_ITER);
@@ -176,8 +175,6 @@ static bool filter_last(struct cv_tmpl_run *r, struct cv_value self, const struc
     const struct cv_list *items;
     if (!cv_tmpl_bind(r, "last", args, no_names, 0, 0, NULL))
         return false;
-    if (self.type == CV_VALUE_UNDEFINED)
-        return cv_tmpl_fail_undefined(r, self);
     if (self.type == CV_VALUE_LIST && self.flavor == CV_LIST_ITER)
         return cv_tmpl_fail(r, CV_ERR_FORMAT, "a generator has no last item; make a list of it first");
     if (!cv_tmpl_iterate(r, self, &items))
@@ -329,30 +326,31 @@ static bool filter_reverse(struct cv_tmpl_run *r, struct cv_value self, const st
         if (!cv_tmpl_list_push(r, l, items->item[i - 1]))
             return false;
     }
-    *out = cv_value_of_list(l, CV_LIST_ITER);
+    const bool was_iterator = self.type == CV_VALUE_LIST && self.flavor == CV_LIST_ITER;
+    *out = cv_value_of_list(l, was_iterator ? CV_LIST_LIST : CV_LIST_ITER);
     return true;
 }
 
-/* attribute may name several, with commas between: the key is then a list. */
+/* attribute may name several, with commas between; a key by attribute is a list, so that undefined ones compare equal. */
 static bool sort_key(struct cv_tmpl_run *r, struct cv_value item, struct cv_value attribute, bool case_matters,
                      struct cv_value *out)
 {
     struct cv_list *keys;
-    if (!cv_tmpl_given(attribute) || attribute.type != CV_VALUE_STRING || attribute.len == 0 ||
-        memchr(attribute.as.s, ',', attribute.len) == NULL)
+    if (!cv_tmpl_given(attribute) || attribute.type == CV_VALUE_NULL)
         return key_of(r, item, attribute, case_matters, out);
     if (!cv_tmpl_list_new(r, 0, &keys))
         return false;
+    *out = cv_value_of_list(keys, CV_LIST_LIST);
     for (uint32_t at = 0; at <= attribute.len;) {
-        const char *comma = at < attribute.len ? memchr(attribute.as.s + at, ',', attribute.len - at) : NULL;
+        const bool text = attribute.type == CV_VALUE_STRING;
+        const char *comma = text && at < attribute.len ? memchr(attribute.as.s + at, ',', attribute.len - at) : NULL;
         const uint32_t end = comma == NULL ? attribute.len : (uint32_t)(comma - attribute.as.s);
+        const struct cv_value one = text ? cv_value_str_view(attribute.as.s + at, end - at) : attribute;
         struct cv_value key;
-        if (!key_of(r, item, cv_value_str_view(attribute.as.s + at, end - at), case_matters, &key) ||
-            !cv_tmpl_list_push(r, keys, key))
+        if (!key_of(r, item, one, case_matters, &key) || !cv_tmpl_list_push(r, keys, key))
             return false;
         at = end + 1;
     }
-    *out = cv_value_of_list(keys, CV_LIST_LIST);
     return true;
 }
 

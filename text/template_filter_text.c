@@ -388,7 +388,8 @@ static bool filter_truncate(struct cv_tmpl_run *r, struct cv_value self, const s
     static const char *const names[] = {"length", "killwords", "end", "leeway"};
     struct cv_value a[4], dots = cv_value_cstr("...");
     int64_t length = 255, leeway = 5;
-    if (!cv_tmpl_bind(r, "truncate", args, names, 4, 0, a) || !cv_tmpl_need_str(r, "truncate", self) ||
+    int64_t n;
+    if (!cv_tmpl_bind(r, "truncate", args, names, 4, 0, a) || !cv_tmpl_length(r, self, &n) ||
         (cv_tmpl_given(a[0]) && !cv_tmpl_need_int(r, "truncate()", a[0], &length)) ||
         (cv_tmpl_given(a[2]) && !cv_tmpl_to_str(r, a[2], &dots)) ||
         (cv_tmpl_given(a[3]) && a[3].type != CV_VALUE_NULL && !cv_tmpl_need_int(r, "truncate()", a[3], &leeway)))
@@ -397,8 +398,10 @@ static bool filter_truncate(struct cv_tmpl_run *r, struct cv_value self, const s
     if (length < n_end || leeway < 0)
         return cv_tmpl_fail(r, CV_ERR_FORMAT, "truncate() needs a length of at least %lld", (long long)n_end);
     *out = self;
-    if ((int64_t)cv_str_count(self) - length <= leeway)
+    if (n - length <= leeway)
         return true;
+    if (!cv_tmpl_need_str(r, "truncate", self))
+        return false;
     const char *cut = cv_str_skip(self.as.s, self.as.s + self.len, (size_t)(length - n_end));
     struct cv_value kept = cv_value_str_view(self.as.s, (size_t)(cut - self.as.s));
     for (uint32_t i = kept.len; !flag(a[1]) && i > 0; i--) {
@@ -419,8 +422,11 @@ static bool filter_tojson(struct cv_tmpl_run *r, struct cv_value self, const str
 static bool filter_urlencode(struct cv_tmpl_run *r, struct cv_value self, const struct cv_tmpl_args *args,
                              struct cv_value *out)
 {
+    const bool structured = self.type == CV_VALUE_LIST || self.type == CV_VALUE_MAP;
     if (!cv_tmpl_bind(r, "urlencode", args, no_names, 0, 0, NULL) || !cv_tmpl_to_str(r, self, &self))
         return false;
+    if (structured)
+        return cv_tmpl_fail(r, CV_ERR_UNSUPPORTED, "urlencode works for strings only");
     const size_t mark = r->scratch.len;
     for (uint32_t i = 0; i < self.len; i++) {
         const unsigned char c = (unsigned char)self.as.s[i];

@@ -93,6 +93,8 @@ static bool put_float(struct cv_tmpl_run *r, const struct spec *s, double v)
     const bool percent = s->type == '%';
     const double d = fabs(percent ? v * 100 : v);
     const int precision = s->precision < 0 ? 6 : (int)s->precision;
+    if (!cv_tmpl_charge(r, 50))
+        return false;
     if (isnan(d) || isinf(d)) {
         snprintf(plain, sizeof(plain), "%s", isnan(d) ? "nan" : "inf");
     } else if (s->type == '\0' && s->precision < 0) {
@@ -227,11 +229,14 @@ static bool read_percent(struct cv_tmpl_run *r, struct percent *p, struct spec *
     return s->type == '%' || named || next_arg(r, p, arg);
 }
 
-static bool put_percent(struct cv_tmpl_run *r, struct spec *s, struct cv_value v)
+/* markup: the format string is safe text, so what goes into it is escaped. */
+static bool put_percent(struct cv_tmpl_run *r, struct spec *s, struct cv_value v, bool markup)
 {
     const size_t mark = r->scratch.len;
     char type = s->type;
     if (is_one_of(type, "sra")) {
+        if (type == 's' && markup && !cv_tmpl_escape(r, v, &v))
+            return false;
         if (!(type == 's' ? cv_tmpl_print(r, &r->scratch, v) : cv_tmpl_repr(r, &r->scratch, v)) ||
             !cv_tmpl_take(r, mark, &v))
             return false;
@@ -273,11 +278,13 @@ bool cv_tmpl_percent(struct cv_tmpl_run *r, struct cv_value fmt, struct cv_value
             break;
         if (!read_percent(r, &p, &s, &v) || !check_spec(r, &s))
             return false;
-        if (s.type == '%' ? !cv_tmpl_put(r, &r->scratch, "%", 1) : !put_percent(r, &s, v))
+        if (s.type == '%' ? !cv_tmpl_put(r, &r->scratch, "%", 1) : !put_percent(r, &s, v, fmt.flavor != 0))
             return false;
     }
-    const bool all = tuple ? p.next >= args.as.list->n
-                           : p.next != 0 || p.by_name || args.type == CV_VALUE_MAP || (args.type == CV_VALUE_LIST);
+    /* what has items by index or by name need not be used up, unless it is a tuple */
+    const bool indexed = args.type == CV_VALUE_MAP ||
+                         (args.type == CV_VALUE_LIST && args.flavor <= CV_LIST_RANGE && args.flavor != CV_LIST_ITER);
+    const bool all = tuple ? p.next >= args.as.list->n : p.next != 0 || p.by_name || indexed;
     if (!all)
         return cv_tmpl_fail(r, CV_ERR_FORMAT, "not all arguments converted during string formatting");
     if (!cv_tmpl_take(r, mark, out))
@@ -374,6 +381,8 @@ static bool find_field(struct cv_tmpl_run *r, struct format *f, struct cv_value 
         if (found)
             *out = f->args->pos[index];
     }
+    if (!cv_tmpl_charge(r, f->args->n_kw / 8))
+        return false;
     for (uint32_t i = 0; end != 0 && !found && i < f->args->n_kw; i++) {
         if (cv_value_same_scalar(f->args->kw[i].name, first)) {
             *out = f->args->kw[i].value;

@@ -190,6 +190,8 @@ static bool write_float(struct cv_tmpl_run *r, double d)
 {
     char text[40];
     size_t n = cv_tmpl_float_text(text, d);
+    if (!cv_tmpl_charge(r, 50))
+        return false;
     if (isnan(d) || isinf(d))
         n = (size_t)snprintf(text, sizeof(text), "%s", isnan(d) ? "NaN" : d < 0 ? "-Infinity" : "Infinity");
     return cv_tmpl_put(r, &r->scratch, text, n);

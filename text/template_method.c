@@ -362,7 +362,7 @@ static bool str_isascii(struct cv_tmpl_run *r, struct cv_value self, const struc
     for (uint32_t i = 0; i < self.len; i++)
         ascii = ascii && (unsigned char)self.as.s[i] < 0x80;
     *out = cv_value_bool(ascii);
-    return cv_tmpl_no_args(r, "isascii", args);
+    return cv_tmpl_no_args(r, "isascii", args) && cv_tmpl_charge(r, self.len / 32);
 }
 
 /* There is a letter of this case, and none of the other. */

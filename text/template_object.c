@@ -16,13 +16,11 @@ static bool map_get(struct cv_tmpl_run *r, struct cv_value self, const struct cv
     struct cv_value a[2];
     if (!cv_tmpl_bind(r, "get", args, names, 2, 1, a))
         return false;
-    const struct cv_map_entry *e = NULL;
-    if (a[0].type != CV_VALUE_UNDEFINED && !cv_value_hashable(a[0]))
+    if (!cv_value_hashable(a[0]))
         return cv_tmpl_fail(r, CV_ERR_FORMAT, "unhashable type: '%s'", cv_tmpl_type_name(a[0]));
-    if (a[0].type != CV_VALUE_UNDEFINED)
-        e = cv_map_value_find(self.as.map, a[0]);
+    const struct cv_map_entry *e = cv_map_value_find(self.as.map, a[0]);
     *out = e != NULL ? e->item : cv_tmpl_given(a[1]) ? a[1] : cv_value_null();
-    return cv_tmpl_charge(r, 1);
+    return cv_tmpl_charge(r, 1 + (a[0].type == CV_VALUE_STRING ? a[0].len / 32 : 0));
 }
 
 static bool view(struct cv_tmpl_run *r, struct cv_value self, const struct cv_tmpl_args *args, int flavor,

@@ -306,11 +306,15 @@ static bool float_binary(struct cv_tmpl_run *r, int op, double a, double b, stru
         v = a / b;
         break;
     case CV_TOK_FLOORDIV:
-        v = floor(a / b);
+        /* by way of the remainder, which is exact: a / b may round up to a whole number */
+        v = fmod(a, b);
+        v = floor((a - v) / b - (v != 0.0 && (v < 0.0) != (b < 0.0) ? 1.0 : 0.0) + 0.5);
         break;
     case CV_TOK_MOD:
         v = fmod(a, b);
-        if (v != 0.0 && (v < 0.0) != (b < 0.0))
+        if (v == 0.0)
+            v = copysign(0.0, b);
+        else if ((v < 0.0) != (b < 0.0))
             v += b;
         break;
     default:

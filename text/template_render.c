@@ -16,12 +16,19 @@ bool cv_tmpl_fail(struct cv_tmpl_run *r, enum cv_code code, const char *fmt, ...
     return cv_tmpl_fail_at(r->err, code, r->t->src, r->t->n, r->at, "%s", text);
 }
 
-bool cv_tmpl_nomem(struct cv_tmpl_run *r)
+/* An allocation of n more bytes failed: our own bound, or the machine's. */
+static bool no_room(struct cv_tmpl_run *r, size_t n)
 {
-    const bool ours = r->values.arena.used_bytes > CV_MAX_TEMPLATE_MEMORY / 2;
-    if (ours)
+    const size_t used = r->values.arena.used_bytes;
+    if (n > CV_MAX_TEMPLATE_MEMORY || used > CV_MAX_TEMPLATE_MEMORY - n)
         return cv_tmpl_fail(r, CV_ERR_LIMIT, "the template needs more than %u bytes of memory", CV_MAX_TEMPLATE_MEMORY);
     return cv_tmpl_fail(r, CV_ERR_NOMEM, "out of memory");
+}
+
+bool cv_tmpl_nomem(struct cv_tmpl_run *r)
+{
+    /* what grows doubles: it asked for at most as much as there is already */
+    return no_room(r, r->values.arena.used_bytes);
 }
 
 bool cv_tmpl_charge(struct cv_tmpl_run *r, size_t n)
@@ -43,13 +50,13 @@ void *cv_tmpl_alloc(struct cv_tmpl_run *r, size_t n)
 {
     void *p = cv_arena_alloc(&r->values.arena, n);
     if (p == NULL)
-        cv_tmpl_nomem(r);
+        no_room(r, n);
     return p;
 }
 
 bool cv_tmpl_put(struct cv_tmpl_run *r, struct cv_buf *b, const char *s, size_t n)
 {
-    if (!cv_tmpl_charge(r, n / 32))
+    if (!cv_tmpl_charge(r, 1 + n / 32))
         return false;
     if (b->len + n > (b == r->out ? r->out_limit : CV_MAX_TEMPLATE_OUTPUT))
         return cv_tmpl_fail(r, CV_ERR_LIMIT, "the text gets longer than %u bytes", CV_MAX_TEMPLATE_OUTPUT);
@@ -73,7 +80,7 @@ bool cv_tmpl_take(struct cv_tmpl_run *r, size_t mark, struct cv_value *out)
 bool cv_tmpl_list_new(struct cv_tmpl_run *r, size_t n, struct cv_list **out)
 {
     *out = cv_list_new(&r->values, n);
-    return *out != NULL || cv_tmpl_nomem(r);
+    return *out != NULL || no_room(r, n > CV_MAX_TEMPLATE_MEMORY ? n : sizeof(**out) + n * sizeof(struct cv_value));
 }
 
 bool cv_tmpl_list_push(struct cv_tmpl_run *r, struct cv_list *l, struct cv_value item)
@@ -85,7 +92,8 @@ bool cv_tmpl_map_put(struct cv_tmpl_run *r, struct cv_map_value *m, struct cv_va
 {
     if (!cv_value_hashable(key))
         return cv_tmpl_fail(r, CV_ERR_FORMAT, "unhashable type: '%s'", cv_tmpl_type_name(key));
-    return cv_tmpl_charge(r, 1) && (cv_map_value_put(m, key, item) || cv_tmpl_nomem(r));
+    return cv_tmpl_charge(r, 1 + (key.type == CV_VALUE_STRING ? key.len / 32 : 0)) &&
+           (cv_map_value_put(m, key, item) || cv_tmpl_nomem(r));
 }
 
 /* What every symbol stands for before the template sets anything: the caller's variable, else the engine's function. */

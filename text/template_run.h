@@ -127,7 +127,7 @@ bool cv_tmpl_loop_again(struct cv_tmpl_run *r, const struct cv_tmpl_loop *l, str
                         struct cv_value *out);
 struct cv_tmpl_scope *cv_tmpl_scope_new(struct cv_tmpl_run *r, struct cv_tmpl_scope *parent);
 bool cv_tmpl_scope_set(struct cv_tmpl_run *r, struct cv_tmpl_scope *s, uint32_t symbol, struct cv_value value);
-struct cv_value cv_tmpl_lookup(const struct cv_tmpl_run *r, const struct cv_tmpl_scope *s, uint32_t symbol);
+struct cv_value cv_tmpl_lookup(struct cv_tmpl_run *r, const struct cv_tmpl_scope *s, uint32_t symbol);
 
 /* ---- values (template_ops.c, template_compare.c, template_text.c, template_json.c) */
 

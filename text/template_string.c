@@ -122,6 +122,8 @@ bool cv_str_strip(struct cv_tmpl_run *r, struct cv_value s, struct cv_value char
     if (chars.type != CV_VALUE_NULL && cv_tmpl_given(chars) && !cv_tmpl_need_str(r, "strip()", chars))
         return false;
     const size_t cost = chars.type == CV_VALUE_STRING ? chars.len : 1;
+    if (!cv_tmpl_charge(r, cost / 32))
+        return false;
     while ((sides & CV_STRIP_LEFT) != 0 && start < end) {
         const char *next = cv_str_skip(start, end, 1);
         if (!strips(start, (size_t)(next - start), chars))
@@ -164,9 +166,22 @@ static enum cv_uni_to case_of(enum cv_str_case how, uint32_t cp, bool first, boo
     return cv_uni_is(cp, CV_UNI_UPPER) ? CV_UNI_TO_LOWER : CV_UNI_TO_UPPER;
 }
 
+static bool cased(uint32_t cp)
+{
+    return cv_uni_is(cp, CV_UNI_UPPER) || cv_uni_is(cp, CV_UNI_LOWER);
+}
+
+/* A capital sigma becomes another letter at the end of a word; rest is what follows it. */
+static bool ends_word(struct cv_value s, size_t rest)
+{
+    uint32_t cp;
+    return cv_utf8_decode(s.as.s + rest, s.len - rest, &cp) == 0 || !cased(cp);
+}
+
 bool cv_str_case(struct cv_tmpl_run *r, struct cv_value s, enum cv_str_case how, struct cv_value *out)
 {
     const size_t mark = r->scratch.len;
+    const uint32_t capital_sigma = 0x3a3, small_sigma = 0x3c3, last_sigma = 0x3c2;
     bool after_letter = false;
     if (!cv_tmpl_charge(r, s.len / 4))
         return false;
@@ -174,12 +189,14 @@ bool cv_str_case(struct cv_tmpl_run *r, struct cv_value s, enum cv_str_case how,
         uint32_t cp, to[3];
         const size_t used = cv_utf8_decode(s.as.s + i, s.len - i, &cp);
         const size_t n = cv_uni_convert(cp, case_of(how, cp, i == 0, after_letter), to);
+        if (cp == capital_sigma && to[0] == small_sigma && after_letter && ends_word(s, i + used))
+            to[0] = last_sigma;
         for (size_t k = 0; k < n; k++) {
             char text[4];
             if (!cv_tmpl_put(r, &r->scratch, text, cv_utf8_encode(to[k], text)))
                 return false;
         }
-        after_letter = how == CV_CASE_TITLE && (cv_uni_is(cp, CV_UNI_UPPER) || cv_uni_is(cp, CV_UNI_LOWER));
+        after_letter = cased(cp);
         i += used == 0 ? 1 : used;
     }
     if (!cv_tmpl_take(r, mark, out))
@@ -222,6 +239,8 @@ bool cv_str_pad(struct cv_tmpl_run *r, struct cv_value s, int64_t width, struct 
 {
     const int64_t n = (int64_t)cv_str_count(s);
     const size_t mark = r->scratch.len;
+    if (!cv_tmpl_charge(r, s.len / 32))
+        return false;
     *out = s;
     if (cv_tmpl_given(fill) && (!cv_tmpl_need_str(r, "a fill character", fill) || cv_str_count(fill) != 1))
         return fill.type == CV_VALUE_STRING &&

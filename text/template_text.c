@@ -141,7 +141,7 @@ static bool print_value(struct cv_tmpl_run *r, struct cv_buf *b, struct cv_value
         snprintf(text, sizeof(text), "%lld", (long long)v.as.i);
         return put_text(r, b, text);
     case CV_VALUE_DOUBLE:
-        return cv_tmpl_put(r, b, text, cv_tmpl_float_text(text, v.as.d));
+        return cv_tmpl_charge(r, 50) && cv_tmpl_put(r, b, text, cv_tmpl_float_text(text, v.as.d));
     case CV_VALUE_STRING:
         return cv_tmpl_put(r, b, v.as.s, v.len);
     case CV_VALUE_LIST:

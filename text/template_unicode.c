@@ -83,8 +83,9 @@ size_t cv_uni_convert(uint32_t cp, enum cv_uni_to to, uint32_t out[3])
     }
     if (to == CV_UNI_TO_TITLE) {
         out[0] = convert_one(cv_uni_to_title, cv_uni_n_to_title, cp);
-        if (out[0] != cp)
-            return 1;
+        const size_t n = convert_long(cv_uni_long_title, cv_uni_n_long_title, cp, out);
+        if (n != 0 || out[0] != cp)
+            return n != 0 ? n : 1;
     }
     const bool lower = to == CV_UNI_TO_LOWER;
     const size_t used = lower ? convert_long(cv_uni_long_lower, cv_uni_n_long_lower, cp, out)

@@ -28,8 +28,8 @@ extern const size_t cv_uni_n_alpha, cv_uni_n_decimal, cv_uni_n_digit, cv_uni_n_n
     cv_uni_n_hidden;
 extern const struct cv_uni_case cv_uni_to_upper[], cv_uni_to_lower[], cv_uni_to_title[];
 extern const size_t cv_uni_n_to_upper, cv_uni_n_to_lower, cv_uni_n_to_title;
-extern const struct cv_uni_long cv_uni_long_upper[], cv_uni_long_lower[];
-extern const size_t cv_uni_n_long_upper, cv_uni_n_long_lower;
+extern const struct cv_uni_long cv_uni_long_upper[], cv_uni_long_lower[], cv_uni_long_title[];
+extern const size_t cv_uni_n_long_upper, cv_uni_n_long_lower, cv_uni_n_long_title;
 
 enum cv_uni_class {
     CV_UNI_ALPHA,

@@ -220,7 +220,7 @@ bool cv_value_list_add(struct cv_value list, struct cv_value item, struct cv_err
 
 bool cv_value_hashable(struct cv_value v)
 {
-    return v.type == CV_VALUE_NULL || v.type == CV_VALUE_STRING || cv_value_is_number(v);
+    return v.type <= CV_VALUE_STRING;
 }
 
 static uint64_t hash_of(const struct cv_map_value *m, struct cv_value key)
