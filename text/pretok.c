@@ -118,6 +118,29 @@ static const struct cv_pretok pretok_kimi_k2 = {
                 "|\\p{N}{1,3}|" SYMBOLS "|" SPACES},
     .keep_spaces = true};
 
+/*
+ * Digits in threes from the right. The published lookaheads run to the end of the digits from each of them; here they look
+ * no further than 600 digits, so that a megabyte of digits does not take quadratic time.
+ */
+static const struct cv_pretok pretok_tiny_aya = {.pattern = {"\\d{1,3}(?=(?:\\d{3}){0,200}+\\b)", NO_LETTER UPPER
+                                                             "*" LOWER "+(?:" CONTRACTION ")?|" NO_LETTER UPPER
+                                                             "+" LOWER "*(?:" CONTRACTION ")?"
+                                                             "|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|" SPACES},
+                                                 .keep_spaces = true};
+static const struct cv_pretok pretok_superbpe = {.pattern = {"\\p{N}+", "(?=(?:\\d{3}){1,200}+(?!\\d))"},
+                                                 .keep_spaces = true};
+static const struct cv_pretok pretok_chameleon = {
+    .pattern = {"<sentinel:[0-9]+>", "IMGIMG[A-I]{1,4}Z", "[\\t\\n]|    |  ", "\\p{N}", "[\\p{P}!-/:-@\\[-`{-~]", GPT2},
+    .add_bos = true,
+    .keep_spaces = true};
+static const struct cv_pretok pretok_spark = {
+    .pattern = {"\\p{N}{1,3}", HAN_KANA,
+                "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+"
+                "| ?[\\p{P}\\p{S}]+|[\\r\\n]|\\s+(?!\\S)|\\s+",
+                "\\p{N}"},
+    .keep_spaces = true};
+static const struct cv_pretok pretok_ufakzeka = {.pattern = {WORD "|\\p{N}|" SYMBOLS "|" SPACES}, .keep_spaces = true};
+
 static const struct cv_pretok pretok_gemma4 = {.pattern = {"[^\\n]+|[\\n]+"}, .raw_text = true, .add_bos = true};
 
 static const struct {
@@ -199,6 +222,12 @@ static const struct {
     {"minimax-m2", &pretok_gpt4o},
     {"exaone-moe", &pretok_exaone_moe},
     {"kimi-k2", &pretok_kimi_k2},
+    {"tiny_aya", &pretok_tiny_aya},
+    {"cohere2moe", &pretok_tiny_aya},
+    {"superbpe", &pretok_superbpe},
+    {"chameleon", &pretok_chameleon},
+    {"spark2_5", &pretok_spark},
+    {"ufakzeka", &pretok_ufakzeka},
     {"gemma4", &pretok_gemma4},
 };
 

@@ -265,7 +265,51 @@ static const char *const all_pres[] = {
     "stablelm2", "qwen35",    "laguna",       "seed-coder",     "bailingmoe",  "gpt-2",      "trillion",
     "starcoder", "command-r", "deepseek-llm", "deepseek-coder", "deepseek-v3", "youtu",      "falcon",
     "bloom",     "poro-chat", "viking",       "tekken",         "gpt-4o",      "exaone-moe", "kimi-k2",
+    "tiny_aya",  "superbpe",  "chameleon",    "spark2_5",       "ufakzeka",
 };
+
+static bool bar_before(void *ctx, const char *word, size_t n, struct cv_error *e)
+{
+    (void)e;
+    return cv_buf_putc(ctx, '|') && cv_buf_append(ctx, word, n);
+}
+
+static void test_cuts_words_as_published(void)
+{
+    static const struct {
+        const char *pre, *text, *want;
+    } cases[] = {
+        {"gpt-2", "It's  12 o'clock!?\n\n x", "|It|'s| | 12| o|'|clock|!?|\n\n| x"},
+        {"llama-bpe", "IT'S 12345 (a)\n\n\tb  c", "|IT|'S| |123|45| (|a|)\n\n|\tb| | c"},
+        {"qwen2", "123 caf\u00e9\u0301", "|1|2|3| caf\u00e9|\u0301"},
+        {"qwen35", "123 caf\u00e9\u0301", "|1|2|3| caf\u00e9\u0301"},
+        {"falcon", "a1234b$", "|a|123|4|b|$"},
+        {"starcoder", "a12 b", "|a|1|2| b"},
+        {"deepseek-v3", "1234 \u4e2d\u6587abc", "|123|4| |\u4e2d\u6587|abc"},
+        {"tekken", "CamelCase HTTPServer 12", "|Camel|Case| HTTPServer| |1|2"},
+        {"gpt-4o", "CamelCase's it'S", "|Camel|Case's| it'S"},
+        {"kimi-k2", "\u4e2d\u6587Abc 1234", "|\u4e2d\u6587|Abc| |123|4"},
+        {"tiny_aya", "1234567 x 12", "|1|234|567| x| |12"},
+        {"superbpe", "by the way 1234567", "|by the way |1|234|567"},
+        {"bailingmoe", "a\n\nb", "|a|\n\n|b"},
+        {"exaone-moe", "in the end, 12", "|in the end|,| |1|2"},
+        {"bloom", "one two, three", "|one| two|,| three"},
+    };
+    for (size_t i = 0; i < CV_COUNT(cases); i++) {
+        struct cv_pretok_code *code;
+        struct cv_pretok_scratch scratch = {0};
+        struct cv_buf b;
+        const struct cv_pretok *p = cv_pretok_get(cases[i].pre, strlen(cases[i].pre));
+        cv_buf_init(&b, 1000);
+        CHECK(p != NULL);
+        CHECK_OK(cv_pretok_compile(&code, p, &err), err);
+        CHECK_OK(cv_pretok_split(code, &scratch, cases[i].text, strlen(cases[i].text), bar_before, &b, &err), err);
+        CHECK_STR(b.data, cases[i].want);
+        cv_buf_fini(&b);
+        cv_pretok_scratch_fini(&scratch);
+        cv_pretok_free(code);
+    }
+}
 
 static void test_every_pre_tokenizer_gives_all_bytes_back(void)
 {
@@ -334,10 +378,10 @@ static void test_no_text_takes_quadratic_time(void)
 
 static void test_names_a_pre_tokenizer_it_does_not_know(void)
 {
-    struct small_vocab_options o = {.pre = "superbpe-9000"};
+    struct small_vocab_options o = {.pre = "no-such-bpe"};
     CHECK(small_vocab(&o, &err) == NULL);
     CHECK_EQ(err.code, CV_ERR_UNSUPPORTED);
-    CHECK_CONTAINS(err.msg, "superbpe-9000");
+    CHECK_CONTAINS(err.msg, "no-such-bpe");
     CHECK(cv_pretok_get("", 0) == NULL);
     CHECK(cv_pretok_get("llama-bpex", 10) == NULL);
 }
@@ -430,6 +474,7 @@ int main(int argc, char **argv)
         CASE(test_knows_what_ends_a_generation),
         CASE(test_sentencepiece_puts_a_space_first_and_falls_back_to_bytes),
         CASE(test_merging_agrees_with_its_definition),
+        CASE(test_cuts_words_as_published),
         CASE(test_every_pre_tokenizer_gives_all_bytes_back),
         CASE(test_no_text_takes_quadratic_time),
         CASE(test_names_a_pre_tokenizer_it_does_not_know),
