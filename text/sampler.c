@@ -57,19 +57,22 @@ static int bias_by_id(const void *pa, const void *pb)
     return a->id < b->id ? -1 : a->id > b->id;
 }
 
-/* One entry for each id; end-of-generation tokens are forbidden with ignore_eos. */
+/* One entry for each id. Forbidden are what the model's authors say and, with ignore_eos, what ends a generation. */
 static bool copy_bias(struct cv_sampler *s, const struct cv_sampling *p)
 {
-    size_t n_eog = 0;
-    const int32_t *eog = cv_vocab_eog(s->vocab, &n_eog);
-    n_eog = p->ignore_eos ? n_eog : 0;
-    s->bias = cv_calloc(p->n_bias + n_eog + 1, sizeof(*s->bias));
+    const unsigned never = CV_TOKEN_NEVER | (p->ignore_eos ? CV_TOKEN_EOG : 0u);
+    size_t n_never = 0;
+    for (uint32_t id = 0; id < s->n_vocab; id++)
+        n_never += (cv_vocab_attr(s->vocab, (int32_t)id) & never) != 0;
+    s->bias = cv_calloc(p->n_bias + n_never + 1, sizeof(*s->bias));
     if (s->bias == NULL)
         return false;
     for (size_t i = 0; i < p->n_bias; i++)
         s->bias[s->n_bias++] = p->bias[i];
-    for (size_t i = 0; i < n_eog; i++)
-        s->bias[s->n_bias++] = (struct cv_bias){.id = eog[i], .bias = -INFINITY};
+    for (uint32_t id = 0; n_never > 0 && id < s->n_vocab; id++) {
+        if (cv_vocab_attr(s->vocab, (int32_t)id) & never)
+            s->bias[s->n_bias++] = (struct cv_bias){.id = (int32_t)id, .bias = -INFINITY};
+    }
     qsort(s->bias, s->n_bias, sizeof(*s->bias), bias_by_id);
     size_t kept = 0;
     for (size_t i = 0; i < s->n_bias; i++) {

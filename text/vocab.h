@@ -29,7 +29,8 @@ enum cv_token_attr {
     CV_TOKEN_BYTE = 32,
     CV_TOKEN_EOG = 64,     /* ends a generation */
     CV_TOKEN_LSTRIP = 128, /* swallows white space before it */
-    CV_TOKEN_RSTRIP = 256  /* swallows white space behind it */
+    CV_TOKEN_RSTRIP = 256, /* swallows white space behind it */
+    CV_TOKEN_NEVER = 512   /* the model's authors want it never to be sampled */
 };
 
 /* Ids, -1 where there is none. Every other value is a token of the vocabulary. */

@@ -249,6 +249,19 @@ static void mark_strips(struct cv_vocab *v, const struct cv_gguf *meta)
     }
 }
 
+static bool read_never(struct cv_vocab *v, const struct cv_gguf *meta, struct cv_error *err)
+{
+    const struct cv_gguf_kv *kv = cv_gguf_find(meta, KEY "suppress_tokens");
+    for (size_t i = 0; kv != NULL && i < kv->n; i++) {
+        int64_t id;
+        if (kv->type != CV_GGUF_ARRAY || !cv_gguf_kv_i64(kv, i, &id))
+            return cv_fail(err, CV_ERR_FORMAT, KEY "suppress_tokens: expected an array of token ids");
+        if (id >= 0 && id < (int64_t)v->n_token)
+            v->attr[id] |= CV_TOKEN_NEVER;
+    }
+    return true;
+}
+
 bool cv_vocab_read_special(struct cv_vocab *v, const struct cv_gguf *meta, struct cv_error *err)
 {
     if (!read_ids(v, meta, err))
@@ -263,6 +276,8 @@ bool cv_vocab_read_special(struct cv_vocab *v, const struct cv_gguf *meta, struc
         return false;
     mark_ends(v);
     mark_strips(v, meta);
+    if (!read_never(v, meta, err))
+        return false;
     if (v->model == CV_VOCAB_BPE && v->pretok->no_bos)
         v->special.bos = -1;
     v->special.add_bos = v->special.add_bos && v->special.bos >= 0;

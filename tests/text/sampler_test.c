@@ -602,6 +602,32 @@ static void test_says_so_when_every_token_is_forbidden(void)
     cv_sampler_free(s);
 }
 
+static void test_never_picks_what_the_model_suppresses(void)
+{
+    struct small_vocab_options o = {.never = 5, .special = {"<|endoftext|>"}, .special_type = {3}};
+    struct cv_vocab *v = small_vocab(&o, &err);
+    CHECK_OK(v != NULL, err);
+    const int32_t eos = cv_vocab_find(v, "<|endoftext|>", 13);
+    for (int ignore = 0; ignore < 2; ignore++) {
+        struct cv_sampling p;
+        struct cv_sampler *s;
+        struct cv_sampler_ask ask;
+        struct cv_pick pick;
+        const struct cv_candidate cand[3] = {{5, 9.0f}, {eos, 5.0f}, {7, 1.0f}};
+        cv_sampling_defaults(&p);
+        p.temperature = 0.0;
+        p.ignore_eos = ignore == 1;
+        CHECK_OK(cv_sampler_new(&s, &p, v, 0, 100, &err), err);
+        CHECK_OK(cv_sampler_ask(s, 0, &ask, &err), err);
+        CHECK_EQ(ask.n_ids, ignore ? 2 : 1);
+        CHECK_EQ(ask.ids[0], 5);
+        CHECK_OK(cv_sampler_pick(s, cand, 3, 0.0, &pick, &err), err);
+        CHECK_EQ(pick.token, ignore ? 7 : eos);
+        cv_sampler_free(s);
+    }
+    cv_vocab_free(v);
+}
+
 static void test_sorts_many_like_few(void)
 {
     struct cv_cands c = {0};
@@ -697,6 +723,7 @@ int main(int argc, char **argv)
         CASE(test_refuses_what_makes_no_sense),
         CASE(test_knows_samplers_by_name_and_letter),
         CASE(test_says_so_when_every_token_is_forbidden),
+        CASE(test_never_picks_what_the_model_suppresses),
         CASE(test_sorts_many_like_few),
         CASE(test_loads_candidates_in_any_order_once_each),
         CASE(test_survives_every_failed_allocation),

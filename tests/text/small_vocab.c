@@ -113,6 +113,7 @@ struct cv_vocab *small_vocab(const struct small_vocab_options *o, struct cv_erro
         cv_gguf_put_array(w, "tokenizer.ggml.token_type", CV_GGUF_I32, l.type, l.n, err) &&
         cv_gguf_put_array(w, "tokenizer.ggml.scores", CV_GGUF_F32, l.score, l.n, err) &&
         cv_gguf_put_strings(w, "tokenizer.ggml.merges", merge, CV_COUNT(merges), err) &&
+        (o->never == 0 || cv_gguf_put_array(w, "tokenizer.ggml.suppress_tokens", CV_GGUF_I32, &o->never, 1, err)) &&
         (o->name == NULL || cv_gguf_put_str(w, "general.name", o->name, strlen(o->name), err)))
         v = vocab_of(w, err);
     cv_gguf_writer_free(w);

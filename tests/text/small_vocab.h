@@ -7,6 +7,7 @@
 /* Byte-level BPE: the 256 bytes (ids 0..255), a few dozen English merges, then the special tokens below. */
 enum { SMALL_EXTRA = 16 };
 struct small_vocab_options {
+    int32_t never;                     /* > 0: this token is never to be sampled */
     const char *pre;                   /* NULL: gpt-2 */
     const char *special[SMALL_EXTRA];  /* further tokens, NULL behind the last */
     int32_t special_type[SMALL_EXTRA]; /* of the file format: 3 control, 4 user-defined */
