@@ -7,10 +7,6 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
-#if defined(__linux__)
-#include <sys/syscall.h>
-#include <unistd.h>
-#endif
 
 /* Which register states the system saves: XCR0. */
 static uint64_t saved_states(void)
@@ -23,17 +19,6 @@ static uint64_t saved_states(void)
 static bool bit(unsigned reg, unsigned n)
 {
     return (reg >> n & 1) != 0;
-}
-
-/* Tile registers are large, so Linux gives them only to a process that asks; its threads inherit the right. */
-static bool ask_for_tiles(void)
-{
-#if defined(__linux__) && defined(SYS_arch_prctl)
-    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_TILEDATA = 18 };
-    return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_TILEDATA) == 0;
-#else
-    return false;
-#endif
 }
 
 static unsigned detect(void)
@@ -53,19 +38,12 @@ static unsigned detect(void)
         isa |= CV_ISA_AVX512;
         if (bit(c, 11))
             isa |= CV_ISA_AVX512_VNNI;
-        if (bit(c, 11) && bit(d, 24) && bit(d, 25) && (saved & 0x60000) == 0x60000)
-            isa |= CV_ISA_AMX_INT8;
     }
     if (sub_leaves >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && bit(a, 4))
         isa |= CV_ISA_AVX_VNNI;
     return isa;
 }
 #else
-static bool ask_for_tiles(void)
-{
-    return false;
-}
-
 static unsigned detect(void)
 {
     return 0;
@@ -77,8 +55,7 @@ static const struct {
     unsigned has;  /* the bit that gives a set of instructions its name */
     unsigned keep; /* what remains when it is the largest allowed */
 } levels[] = {
-    {"amx", CV_ISA_AMX_INT8, ~0u},
-    {"avx512", CV_ISA_AVX512_VNNI, CV_ISA_AVX2 | CV_ISA_AVX_VNNI | CV_ISA_AVX512 | CV_ISA_AVX512_VNNI},
+    {"avx512", CV_ISA_AVX512_VNNI, ~0u},
     {"avxvnni", CV_ISA_AVX_VNNI, CV_ISA_AVX2 | CV_ISA_AVX_VNNI},
     {"avx2", CV_ISA_AVX2, CV_ISA_AVX2},
     {"ref", 0, 0},
@@ -92,8 +69,6 @@ unsigned cv_isa_detect(void)
         if (strcmp(most, levels[i].name) == 0)
             isa &= levels[i].keep;
     }
-    if ((isa & CV_ISA_AMX_INT8) != 0 && !ask_for_tiles())
-        isa &= ~(unsigned)CV_ISA_AMX_INT8;
     return isa;
 }
 

@@ -1,6 +1,6 @@
 /*
- * matmul_avx512.h - what the AVX-512 VNNI kernels and the AMX kernels share: reading packed weights. Included by
- * matmul_avx512.c and matmul_amx.c only.
+ * matmul_avx512.h - packed weights read in vectors of 512 bits, and the float part of the formulas (internal.h).
+ * Included by matmul_avx512.c, which multiplies.
  *
  * A vector holds four values of each of 16 output rows: byte 4 * lane + b.
  */

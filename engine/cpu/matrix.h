@@ -29,13 +29,12 @@ enum {
     CV_ISA_AVX2 = 1 << 0,     /* AVX2, FMA, F16C */
     CV_ISA_AVX_VNNI = 1 << 1, /* and VEX-encoded vpdpbusd */
     CV_ISA_AVX512 = 1 << 2,   /* F, BW, VL, DQ */
-    CV_ISA_AVX512_VNNI = 1 << 3,
-    CV_ISA_AMX_INT8 = 1 << 4 /* tile products of bytes */
+    CV_ISA_AVX512_VNNI = 1 << 3
 };
 
-/* What this processor (and system) can do. CARAVAN_ISA=ref|avx2|avxvnni|avx512|amx in the environment narrows it. */
+/* What this processor (and system) can do. CARAVAN_ISA=ref|avx2|avxvnni|avx512 in the environment narrows it. */
 unsigned cv_isa_detect(void);
-/* Of the kernels these bits lead to: "amx", "avx512", "avxvnni", "avx2", "ref". */
+/* Of the kernels these bits lead to: "avx512", "avxvnni", "avx2", "ref". */
 const char *cv_isa_name(unsigned isa);
 
 struct cv_matrix {

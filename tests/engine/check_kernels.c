@@ -17,7 +17,6 @@
 static const unsigned isa_avx2 = CV_ISA_AVX2;
 static const unsigned isa_avxvnni = CV_ISA_AVX2 | CV_ISA_AVX_VNNI;
 static const unsigned isa_avx512 = CV_ISA_AVX2 | CV_ISA_AVX512 | CV_ISA_AVX512_VNNI;
-static const unsigned isa_amx = CV_ISA_AVX2 | CV_ISA_AVX512 | CV_ISA_AVX512_VNNI | CV_ISA_AMX_INT8;
 
 static size_t block_len(enum cv_dtype dtype)
 {
@@ -116,16 +115,11 @@ static void test_avx512_equals_the_reference(void)
     compare_set(isa_avx512);
 }
 
-static void test_amx_equals_the_reference(void)
-{
-    compare_set(isa_amx);
-}
-
 /* Many rows and a long k: more than one block of rows, tiles and panels of every kind. */
 static void test_large_products_equal_the_reference(void)
 {
     unsigned all = cv_isa_detect();
-    static const unsigned sets[] = {isa_avx2, isa_avxvnni, isa_avx512, isa_amx};
+    static const unsigned sets[] = {isa_avx2, isa_avxvnni, isa_avx512};
     for (size_t t = 3; t < CV_COUNT(problem_types); t++) {
         struct problem p;
         problem_make(&p, problem_types[t], 80, 4096, 297);
@@ -399,7 +393,6 @@ int main(int argc, char **argv)
         CASE(test_avx2_equals_the_reference),
         CASE(test_avx_vnni_equals_the_reference),
         CASE(test_avx512_equals_the_reference),
-        CASE(test_amx_equals_the_reference),
         CASE(test_large_products_equal_the_reference),
         CASE(test_reference_is_the_mathematics),
         CASE(test_quantized_activations_lose_what_eight_bits_lose),

@@ -82,8 +82,7 @@ static int bench_shape(struct cv_pool *pool, const char *only, size_t n_out, siz
 {
     static const size_t rows[] = {1, 4, 8, 16, 128, 512};
     static const unsigned sets[] = {CV_ISA_AVX2, CV_ISA_AVX2 | CV_ISA_AVX_VNNI,
-                                    CV_ISA_AVX2 | CV_ISA_AVX512 | CV_ISA_AVX512_VNNI,
-                                    CV_ISA_AVX2 | CV_ISA_AVX512 | CV_ISA_AVX512_VNNI | CV_ISA_AMX_INT8};
+                                    CV_ISA_AVX2 | CV_ISA_AVX512 | CV_ISA_AVX512_VNNI};
     float *x = cv_alloc_aligned(512 * k * sizeof(*x)), *y = cv_alloc_aligned(512 * n_out * sizeof(*y));
     void *mem = cv_alloc_aligned(cv_acts_bytes(CV_DTYPE_Q4_K, 512, k));
     if (x == NULL || y == NULL || mem == NULL)
