@@ -156,7 +156,8 @@ static void time_twelve(struct random_cluster *r, bool usual, bool links, enum c
         struct cv_arena arena = {0};
         struct cv_plan plan;
         struct cv_plan_bytes before, after;
-        const struct rc_options o = {.n_layer = 80, .n_device = 12, .fill = 1.2 + i * 0.4, .links = links};
+        const struct rc_options o = {
+            .n_layer = 80, .n_device = 12, .fill = SLOW > 1 ? 2.6 : 1.2 + i * 0.4, .links = links};
         rc_make(r, &o);
         if (usual) { /* the random cluster, scaled to the usual model */
             cv_plan_stage_bytes(&r->model, 0, 80, &before);
