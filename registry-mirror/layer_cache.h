@@ -4,8 +4,8 @@
  *   DIR/<model hex>/part-0.bin ...   sparse files, the model's own offsets
  *   DIR/<model hex>/map              what is there: ranges on disk, tensors checked; replaced atomically after an fsync
  *
- * A crash loses at most what came since the last map; a tensor counts as held only when its SHA-256 was right. One
- * process at a time uses a model's folder (a lock file says so). Owned by one thread.
+ * A crash loses at most what came since the last map; a tensor counts as held only when its SHA-256 was right. Several
+ * processes may share a folder: what one has fetched the others find. Each object is owned by one thread.
  */
 #ifndef CV_REGISTRY_MIRROR_LAYER_CACHE_H
 #define CV_REGISTRY_MIRROR_LAYER_CACHE_H
@@ -28,7 +28,7 @@ struct cv_layer_tensor {
     unsigned char sha256[CV_SHA256_BYTES];
 };
 
-/* Makes the folders. Errors: CV_ERR_IO, CV_ERR_BUSY (another process has it), CV_ERR_NOMEM. A damaged map is an empty one. */
+/* Makes the folders. Errors: CV_ERR_IO, CV_ERR_NOMEM. A damaged map is an empty one. */
 bool cv_layer_cache_open(struct cv_layer_cache **out, const char *dir, const unsigned char model[CV_SHA256_BYTES],
                          struct cv_error *err);
 void cv_layer_cache_close(struct cv_layer_cache *c); /* unmaps; NULL is fine */
@@ -39,8 +39,8 @@ struct cv_layer_ensure {
     const char *const *source; /* base URLs, tried in order: "http://host:port" */
     size_t n_source;
     unsigned n_connections; /* 0: 4 */
-    /* On the calling thread: bytes of the tensors asked for that are there and checked, of all, and fetched now; false
-     * stops: CV_ERR_CANCEL. May be NULL. */
+    /* On the calling thread: bytes of the tensors asked for that are there, of all, and fetched now; false stops:
+     * CV_ERR_CANCEL. May be NULL. */
     bool (*progress)(void *ctx, uint64_t done_bytes, uint64_t all_bytes, uint64_t fetched_bytes);
     void *ctx;
     const atomic_bool *cancel; /* may be NULL */
