@@ -109,10 +109,25 @@ static bool nodes_of_characters(struct job *j, const char *text, size_t n, const
     return true;
 }
 
-/* A word of byte-level BPE: a cv_word_fn. */
-static bool put_word(void *ctx, const char *word, size_t n, struct cv_error *err)
+/*
+ * Merging takes some fifty bytes of memory for each byte of a word. No word of a real text is anywhere near this long; one
+ * that is gets cut (between characters), so that a request cannot make us allocate without end.
+ */
+enum { LONGEST_WORD = 1 << 18 };
+
+static size_t cut(const char *word, size_t n)
 {
-    struct job *j = ctx;
+    if (n <= LONGEST_WORD)
+        return n;
+    size_t end = LONGEST_WORD;
+    while (end > LONGEST_WORD - 3 && ((unsigned char)word[end] & 0xC0) == 0x80)
+        end--;
+    return end;
+}
+
+/* A word of byte-level BPE, not longer than the longest. */
+static bool put_word(struct job *j, const char *word, size_t n, struct cv_error *err)
+{
     const struct cv_vocab *v = j->v;
     bool newlines = v->raw_text && memchr(word, '\n', n) != NULL; /* such a piece holds nothing else */
     if (v->pretok->ignore_merges || newlines) {
@@ -134,18 +149,30 @@ static bool put_word(void *ctx, const char *word, size_t n, struct cv_error *err
     return merge_and_put(j, word, n, err);
 }
 
+static bool put_words(void *ctx, const char *word, size_t n, struct cv_error *err) /* a cv_word_fn */
+{
+    while (n > 0) {
+        size_t len = cut(word, n);
+        if (!put_word(ctx, word, len, err))
+            return false;
+        word += len;
+        n -= len;
+    }
+    return true;
+}
+
 /* The patterns want valid UTF-8; what is not is a word of its own. */
 static bool put_bpe(struct job *j, const char *text, size_t n, struct cv_error *err)
 {
     while (n > 0) {
         size_t valid = cv_utf8_valid_prefix(text, n);
-        if (!cv_pretok_split(j->v->code, &j->scratch, text, valid, put_word, j, err))
+        if (!cv_pretok_split(j->v->code, &j->scratch, text, valid, put_words, j, err))
             return false;
         size_t bad = valid;
         uint32_t cp;
         while (bad < n && cv_utf8_decode(text + bad, n - bad, &cp) == 0)
             bad++;
-        if (bad > valid && !put_word(j, text + valid, bad - valid, err))
+        if (bad > valid && !put_words(j, text + valid, bad - valid, err))
             return false;
         text += bad;
         n -= bad;
@@ -202,7 +229,7 @@ static bool put_spm(struct job *j, const char *text, size_t n, bool prefix, stru
     if (!write_spaces(j, text, n, prefix, &left))
         return no_memory(err);
     for (const char *word = j->spaced; left > 0;) {
-        size_t len = j->v->words ? word_length(word, left) : left;
+        size_t len = cut(word, j->v->words ? word_length(word, left) : left);
         if (!nodes_of_characters(j, word, len, &j->v->text))
             return no_memory(err);
         if (!merge_and_put(j, word, len, err))
