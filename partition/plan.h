@@ -225,6 +225,17 @@ struct cv_plan_help {
 bool cv_plan_would_fit(const struct cv_plan_model *model, const struct cv_plan_cluster *cluster,
                        const struct cv_plan_goal *goal, struct cv_plan_help *out, struct cv_error *err);
 
+/* The node that would gain most from more memory. device is CV_PLAN_NONE (and text empty) where none would gain 2%. */
+struct cv_plan_advice {
+    uint32_t device;
+    uint64_t more_bytes; /* nine tenths of what any amount would bring */
+    double score;        /* of the plan with them */
+    char text[160];
+};
+/* Plans some 10 times per node: for a person who asks, not for every plan. */
+bool cv_plan_advise(const struct cv_plan_model *model, const struct cv_plan_cluster *cluster,
+                    const struct cv_plan *plan, struct cv_plan_advice *out, struct cv_error *err);
+
 /* A table for people, with a bar for every node and the goal's figures. false: out is full. */
 bool cv_plan_print(const struct cv_plan_model *model, const struct cv_plan_cluster *cluster, const struct cv_plan *plan,
                    struct cv_buf *out);

@@ -342,6 +342,34 @@ static void test_predicts_what_it_was_told_to(void)
     CHECK_EQ(err.code, CV_ERR_ARG);
 }
 
+static void test_advises_memory_for_the_node_that_would_gain_most(void)
+{
+    const struct cv_plan_model m = small_model();
+    struct cv_plan_cluster c = cluster_of(2, (uint64_t[]){2 * GIB, 8 * GIB});
+    const struct cv_plan_goal goal = {.optimize = CV_PLAN_LATENCY};
+    struct cv_plan p, bigger;
+    struct cv_plan_advice a;
+    struct cv_error err;
+    for (int i = 0; i < 2; i++) {
+        devices[i].rate[0] = (struct cv_plan_rate){1.0, 1e13};
+        devices[i].n_rate = 1;
+    }
+    devices[0].bandwidth = 400e9; /* fast, and too small for all */
+    CHECK_OK(cv_plan_make(&m, &c, &goal, &p, &arena, &err), err);
+    CHECK_OK(cv_plan_advise(&m, &c, &p, &a, &err), err);
+    CHECK_EQ(a.device, 0);
+    CHECK(a.score < p.score / 2);
+    CHECK_CONTAINS(a.text, "more on desk would make it");
+    devices[0].memory_bytes += a.more_bytes;
+    CHECK_OK(cv_plan_make(&m, &c, &goal, &bigger, &arena, &err), err);
+    CHECK(fabs(bigger.score - a.score) < 1e-9);
+    devices[0].memory_bytes = 16 * GIB; /* nothing to gain any more */
+    CHECK_OK(cv_plan_make(&m, &c, &goal, &p, &arena, &err), err);
+    CHECK_OK(cv_plan_advise(&m, &c, &p, &a, &err), err);
+    CHECK_EQ(a.device, CV_PLAN_NONE);
+    CHECK_STR(a.text, "");
+}
+
 static void test_the_table_names_every_node_and_every_figure(void)
 {
     const struct cv_plan_model m = small_model();
@@ -456,6 +484,7 @@ int main(int argc, char **argv)
         CASE(test_layers_held_already_are_kept_when_moving_costs),
         CASE(test_splitting_by_memory_alone_forgets_the_cache_and_says_so),
         CASE(test_predicts_what_it_was_told_to),
+        CASE(test_advises_memory_for_the_node_that_would_gain_most),
         CASE(test_the_table_names_every_node_and_every_figure),
         CASE(test_json_balances_and_escapes),
         CASE(test_goals_are_read_by_name),
