@@ -335,6 +335,22 @@ double cv_plan_stage_time(const struct costs *k, enum cost_kind kind, uint32_t d
     return s;
 }
 
+double cv_plan_rows_stage(const struct costs *k, double rows, uint32_t dev, uint32_t first, uint32_t last)
+{
+    const struct cv_plan_device *d = &k->cluster->device[dev];
+    double s = d->stage_s;
+    for (uint32_t i = first; i < last; i++)
+        s += layer_time(k->model, &k->model->layer[i], d, rows, rows, k->goal.context);
+    if (first == 0)
+        s += rows * k->model->n_embd * sizeof(float) / bandwidth_of(d);
+    return s + (last == k->n ? head_time(k->model, d, rows) : 0.0);
+}
+
+double cv_plan_rows_busy(const struct costs *k, double rows, uint32_t from, uint32_t to)
+{
+    return rows / k->goal.rows * cv_plan_edge_busy(k, COST_BATCH, from, to);
+}
+
 double cv_plan_edge_bytes(const struct costs *k, enum cost_kind kind, uint32_t from, uint32_t to)
 {
     const struct cv_plan_model *m = k->model;

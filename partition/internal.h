@@ -49,6 +49,9 @@ bool cv_plan_costs_make(struct costs *k, const struct cv_plan_model *model, cons
                         const struct cv_plan_goal *goal, struct cv_arena *arena, struct cv_error *err);
 /* Time of a stage without its edges; the head of a chunk is not in it. */
 double cv_plan_stage_time(const struct costs *k, enum cost_kind kind, uint32_t dev, uint32_t first, uint32_t last);
+/* The same and an edge for any number of rows of as many sequences, computed afresh. */
+double cv_plan_rows_stage(const struct costs *k, double rows, uint32_t dev, uint32_t first, uint32_t last);
+double cv_plan_rows_busy(const struct costs *k, double rows, uint32_t from, uint32_t to);
 /* Bytes that pass from one device to the next (n_dev: the coordinator). */
 double cv_plan_edge_bytes(const struct costs *k, enum cost_kind kind, uint32_t from, uint32_t to);
 double cv_plan_edge_time(const struct costs *k, enum cost_kind kind, uint32_t from, uint32_t to);

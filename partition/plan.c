@@ -81,6 +81,27 @@ static double slowest(const struct costs *k, const struct cv_plan *plan, enum co
     return worst;
 }
 
+/* Tokens per second when n_slots users generate: a batch waits for the slowest part, or for its own way round. */
+static double served_rate(const struct costs *k, const struct cv_plan *plan)
+{
+    const double users = k->model->n_slots, most = plan->n_stage + 1.0;
+    const double in_flight = users < most ? users : most, rows = users / in_flight;
+    double round = 0.0, worst = 0.0;
+    for (uint32_t i = 0; i <= plan->n_stage; i++) {
+        const uint32_t from = i == 0 ? k->n_dev : plan->stage[i - 1].device;
+        const uint32_t to = i == plan->n_stage ? k->n_dev : plan->stage[i].device;
+        const double busy = cv_plan_rows_busy(k, rows, from, to);
+        worst = fmax(worst, busy);
+        round += busy + k->link[(size_t)from * (k->n_dev + 1) + to].delay_s;
+        if (i == plan->n_stage)
+            break;
+        const double t = cv_plan_rows_stage(k, rows, to, plan->stage[i].layer_first, plan->stage[i].layer_last);
+        worst = fmax(worst, t);
+        round += t;
+    }
+    return rows / fmax(worst, round / in_flight);
+}
+
 static double move_price(const struct costs *k, const struct cv_plan *plan)
 {
     double price = 0.0;
@@ -148,6 +169,7 @@ void cv_plan_fill(const struct costs *k, struct cv_plan *plan)
                       (k->n_chunk - 1.0) * slowest(k, plan, COST_CHUNK, &ignored);
     plan->period_s = slowest(k, plan, COST_BATCH, &plan->slowest);
     plan->tokens_per_s = plan->goal.rows / plan->period_s;
+    plan->served_per_s = served_rate(k, plan);
     for (uint32_t i = 0; i < plan->n_stage; i++)
         plan->stage[i].busy = plan->stage[i].batch_s / plan->period_s;
     plan->score = score_of(k, plan);

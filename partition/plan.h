@@ -175,6 +175,7 @@ struct cv_plan {
     double batch_s;           /* one batch of goal.rows through the chain */
     double period_s;          /* the slowest stage or edge under load */
     double tokens_per_s;      /* goal.rows / period_s: with enough batches in flight */
+    double served_per_s;      /* n_slots users who all generate, shared out over n_stage + 1 batches in flight */
     double prompt_s;    /* goal.prompt tokens in chunks of n_batch rows: first chunk through all, the rest behind it */
     double score;       /* what was minimized */
     double lower_bound; /* no plan has a smaller score */

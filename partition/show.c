@@ -50,13 +50,13 @@ static bool print_bar(const struct cv_plan_cluster *c, const struct cv_plan_stag
                          cv_size_format(s->bytes.total, used), cv_size_format(s->bytes.total + s->free_bytes, have));
 }
 
-static bool print_figures(const struct cv_plan *p, struct cv_buf *out)
+static bool print_figures(const struct cv_plan *p, uint32_t n_slots, struct cv_buf *out)
 {
     char token[16], period[16];
     bool ok =
         cv_buf_printf(out, "one user      %s ms a token: %.1f tokens/s\n", ms(p->token_s, token), 1.0 / p->token_s) &&
-        cv_buf_printf(out, "many users    %.1f tokens/s, a batch of %u rows every %s ms\n", p->tokens_per_s,
-                      p->goal.rows, ms(p->period_s, period)) &&
+        cv_buf_printf(out, "many users    %.1f tokens/s in %u slots; at most %.1f, a batch of %u rows every %s ms\n",
+                      p->served_per_s, n_slots, p->tokens_per_s, p->goal.rows, ms(p->period_s, period)) &&
         cv_buf_printf(out, "long prompt   %u tokens in %.2f s: %.0f tokens/s\n", p->goal.prompt, p->prompt_s,
                       p->goal.prompt / p->prompt_s) &&
         cv_buf_printf(out, "limited by    %s\n", p->limit);
@@ -81,7 +81,7 @@ bool cv_plan_print(const struct cv_plan_model *m, const struct cv_plan_cluster *
     for (uint32_t i = 0; ok && i < p->n_stage; i++)
         ok = print_bar(c, &p->stage[i], out);
     ok = ok && cv_buf_printf(out, "%21s# weights  = cache  + buffers  . free;   e embedding  h head\n\n", "") &&
-         print_figures(p, out);
+         print_figures(p, m->n_slots, out);
     for (uint32_t i = 0; ok && i < p->n_spare; i++)
         ok = cv_buf_printf(out, "left out      %s: %s\n", c->device[p->spare[i].device].name, p->spare[i].text);
     return ok;

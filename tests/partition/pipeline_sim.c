@@ -99,6 +99,18 @@ double sim_throughput(const struct random_cluster *r, const struct cv_plan *p, u
     return (double)s.n_batch * n * rows / end;
 }
 
+double sim_served(const struct random_cluster *r, const struct cv_plan *p, uint32_t n, const struct sim_options *o)
+{
+    static struct sim s;
+    struct random_cluster few = *r;
+    const uint32_t users = r->model.n_slots, flight = users < p->n_stage + 1 ? users : p->n_stage + 1;
+    few.goal.rows =
+        (users + flight - 1) / flight; /* service times of the fuller batches, counted as users / flight rows */
+    set_servers(&s, &few, p, 1, o);
+    send(&s, flight, n);
+    return (double)users * n / run(&s);
+}
+
 double sim_prompt(const struct random_cluster *r, const struct cv_plan *p, const struct sim_options *o)
 {
     static struct sim s;

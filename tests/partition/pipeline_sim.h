@@ -18,6 +18,8 @@ double sim_token(const struct random_cluster *r, const struct cv_plan *p, uint32
 /* Tokens per second with so many batches of rows in flight, each sent again as soon as it is back; n batches each. */
 double sim_throughput(const struct random_cluster *r, const struct cv_plan *p, uint32_t rows, uint32_t in_flight,
                       uint32_t n, const struct sim_options *o);
+/* The same as the coordinator does it: n_slots users shared out over as many batches as there are stages, and one. */
+double sim_served(const struct random_cluster *r, const struct cv_plan *p, uint32_t n, const struct sim_options *o);
 /* Seconds until the last chunk of the long prompt is through. */
 double sim_prompt(const struct random_cluster *r, const struct cv_plan *p, const struct sim_options *o);
 

@@ -19,7 +19,7 @@ enum { MAX_CLUSTERS = 5000, TOKENS = 50, ROUNDS = 60 };
 static struct random_cluster r;
 static double gain[CV_PLAN_OPTIMIZE_COUNT][MAX_CLUSTERS], simulated[CV_PLAN_OPTIMIZE_COUNT][MAX_CLUSTERS];
 static int n_gain[CV_PLAN_OPTIMIZE_COUNT];
-static double worst[3]; /* prediction against simulation: token, throughput, prompt */
+static double worst[4]; /* prediction against simulation: token, throughput, prompt, n_slots users */
 static int by_memory_fails, nothing_fits;
 
 static int by_value(const void *a, const void *b)
@@ -49,6 +49,8 @@ static double simulate(const struct cv_plan *p, uint64_t seed)
     worst[0] = fmax(worst[0], off_by(p->token_s, token));
     worst[1] = fmax(worst[1], off_by(p->tokens_per_s, rate));
     worst[2] = fmax(worst[2], off_by(p->prompt_s, prompt));
+    if (r.model.n_slots % (p->n_stage + 1) == 0 || r.model.n_slots <= p->n_stage + 1) /* batches alike */
+        worst[3] = fmax(worst[3], off_by(p->served_per_s, sim_served(&r, p, ROUNDS, &o)));
     switch (p->goal.optimize) {
     case CV_PLAN_LATENCY:
         return token;
@@ -130,9 +132,10 @@ static bool print_table(int n)
         if (goal == CV_PLAN_LATENCY || goal == CV_PLAN_THROUGHPUT)
             ok = ok && m > 0 && quantile(simulated[goal], m, 0.5) >= 1.2;
     }
-    printf("largest difference between prediction and simulation: token %.1f%%, throughput %.1f%%, prompt %.1f%%\n",
-           100.0 * worst[0], 100.0 * worst[1], 100.0 * worst[2]);
-    return ok && worst[0] <= 0.1 && worst[1] <= 0.1 && worst[2] <= 0.1;
+    printf("largest difference between prediction and simulation: token %.1f%%, throughput %.1f%%, prompt %.1f%%, "
+           "as many users as slots %.1f%%\n",
+           100.0 * worst[0], 100.0 * worst[1], 100.0 * worst[2], 100.0 * worst[3]);
+    return ok && worst[0] <= 0.1 && worst[1] <= 0.1 && worst[2] <= 0.1 && worst[3] <= 0.1;
 }
 
 /* A named home: what each way of planning gives, for the four goals. */
