@@ -14,7 +14,7 @@ enum {
     CHUNK_WEIGHT_BYTES = 32 * 1024, /* of one chunk, at least: below it the start of a stream costs too much */
     CHUNKS_PER_THREAD = 12,         /* so that a thread that was held up doesn't hold up the rest */
     BLOCK_ACT_BYTES = 768 * 1024,   /* of the activations of one block of rows */
-    BLOCK_GROUPS = 4                /* of a chunk with many rows; even, as kernels may take two at a time */
+    BLOCK_GROUPS = 4                /* of a chunk with many rows; kernels take two or four at a time */
 };
 
 static struct cv_kernels kernels;
@@ -122,11 +122,13 @@ static size_t row_block(size_t k, bool quantized)
     return rows < 2 * CV_ACT_PANEL ? 2 * CV_ACT_PANEL : smaller(rows, CV_ROW_BLOCK_MAX);
 }
 
-/* Few rows: the weights of all parts are shared out by bytes. */
-static size_t groups_of_bytes(const struct part *part, size_t chunk_bytes)
+/* Few rows: the weights of all parts are shared out by bytes. Where there is enough for every thread, in whole sets of
+ * groups that a kernel reads side by side. */
+static size_t groups_of_bytes(const struct part *part, size_t chunk_bytes, size_t n_thread)
 {
     size_t groups = (chunk_bytes + part->group_bytes - 1) / part->group_bytes;
-    return groups == 0 ? 1 : groups;
+    size_t whole = (groups + BLOCK_GROUPS - 1) / BLOCK_GROUPS * BLOCK_GROUPS;
+    return part->n_group >= 2 * n_thread * whole ? whole : groups;
 }
 
 static void set_parts(struct product *p, float *const *y, const size_t *ldy, const struct cv_matrix *const *w,
@@ -144,7 +146,7 @@ static void set_parts(struct product *p, float *const *y, const size_t *ldy, con
         assert(w[i]->k == p->x->k && cv_dtype_wants_quantized_acts(w[i]->dtype) == p->x->quantized);
         part->group_bytes = cv_group_bytes(part->type, w[i]->k);
         part->n_group = (w[i]->n_out + CV_MATRIX_GROUP - 1) / CV_MATRIX_GROUP;
-        part->chunk_groups = p->x->n_row > CV_ACT_PANEL ? BLOCK_GROUPS : groups_of_bytes(part, chunk_bytes);
+        part->chunk_groups = p->x->n_row > CV_ACT_PANEL ? BLOCK_GROUPS : groups_of_bytes(part, chunk_bytes, n_thread);
         part->n_chunk = (part->n_group + part->chunk_groups - 1) / part->chunk_groups;
         p->n_chunk += part->n_chunk;
     }
