@@ -14,9 +14,9 @@
 
 /* A weight in memory, by its form. */
 struct cv_loaded {
-    struct cv_matrix matrix;  /* CV_WEIGHT_MATRIX */
-    const float *vector;      /* CV_WEIGHT_VECTOR: [k] */
-    const void *table;        /* CV_WEIGHT_TABLE: rows of row_bytes, borrowed */
+    struct cv_matrix matrix; /* CV_WEIGHT_MATRIX */
+    const float *vector;     /* CV_WEIGHT_VECTOR: [k] */
+    const void *table;       /* CV_WEIGHT_TABLE: rows of row_bytes, borrowed */
     size_t row_bytes;
 };
 
@@ -31,7 +31,7 @@ struct cv_exec {
     const struct cv_program *program;
     const struct cv_loaded *weight;
     struct cv_kv *kv;
-    struct cv_pool *pool; /* may be NULL */
+    struct cv_pool *pool;          /* may be NULL */
     float *buffer[CV_MAX_BUFFERS]; /* [n_batch][width] */
     struct cv_exec_row *row;
     uint32_t n_row;

@@ -173,8 +173,8 @@ bool cv_kv_reserve(struct cv_kv *kv, uint32_t slot, uint32_t n, struct cv_error 
 {
     struct cv_kv_slot *s = &kv->slot[slot];
     if (n > kv->spec.n_ctx - s->len)
-        return cv_fail(err, CV_ERR_ARG, "slot %u: %u positions more than %u are past the context of %u", slot, n, s->len,
-                       kv->spec.n_ctx);
+        return cv_fail(err, CV_ERR_ARG, "slot %u: %u positions more than %u are past the context of %u", slot, n,
+                       s->len, kv->spec.n_ctx);
     uint32_t *row = row_of(kv, slot);
     if (n > 0 && s->len % CV_KV_PAGE != 0) {
         uint32_t *last = &row[s->len / CV_KV_PAGE], page = 0;

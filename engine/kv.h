@@ -40,13 +40,13 @@ struct cv_kv_slot {
 
 struct cv_kv {
     struct cv_kv_spec spec;
-    size_t type_bytes;                       /* of one value */
+    size_t type_bytes; /* of one value */
     size_t head_bytes, layer_bytes, page_bytes;
     uint32_t pages_per_slot, n_pages;
-    unsigned char *data;                     /* [n_pages][page_bytes] */
-    uint32_t *table;                         /* [n_slots][pages_per_slot] */
-    uint32_t *refs;                          /* [n_pages] how many rows of the table name the page */
-    uint32_t *free_page;                     /* stack of the pages that nobody names */
+    unsigned char *data; /* [n_pages][page_bytes] */
+    uint32_t *table;     /* [n_slots][pages_per_slot] */
+    uint32_t *refs;      /* [n_pages] how many rows of the table name the page */
+    uint32_t *free_page; /* stack of the pages that nobody names */
     uint32_t n_free;
     struct cv_kv_slot *slot;
 };

@@ -25,7 +25,11 @@ static bool put_op(const struct cv_program *p, const struct cv_op *op, struct cv
     for (int i = 0; i < CV_OP_FAN && ok; i++)
         ok = put_buffer(p, out, i == 0 ? " " : ", ", op->src[i]);
     for (int i = 0; i < CV_OP_FAN && ok; i++)
-        ok = put_weight(p, out, i > 0 ? ", " : op->src[0] < 0 ? " " : " * ", op->weight[i]) &&
+        ok = put_weight(p, out,
+                        i > 0            ? ", "
+                        : op->src[0] < 0 ? " "
+                                         : " * ",
+                        op->weight[i]) &&
              put_weight(p, out, " + ", op->bias[i]);
     if (ok && (op->kind == CV_OP_NORM || op->kind == CV_OP_ADD_NORM))
         ok = cv_buf_printf(out, ", eps %g", (double)op->eps) &&
@@ -51,9 +55,8 @@ bool cv_program_print(const struct cv_program *p, struct cv_buf *out)
 {
     const struct cv_hparams *hp = &p->hp;
     bool ok = cv_buf_printf(out, "%s: layers %u to %u of %u%s%s; %u heads over %u of keys and values\n", hp->arch,
-                            p->part.layer_first, p->part.layer_last, hp->n_layer,
-                            p->part.has_embd ? ", embedding" : "", p->part.has_head ? ", head" : "", hp->n_head,
-                            hp->n_head_kv) &&
+                            p->part.layer_first, p->part.layer_last, hp->n_layer, p->part.has_embd ? ", embedding" : "",
+                            p->part.has_head ? ", head" : "", hp->n_head, hp->n_head_kv) &&
               put_rope(&p->rope, out) && cv_buf_puts(out, "buffers:");
     for (int i = 0; i < p->n_buffer && ok; i++)
         ok = cv_buf_printf(out, " %s[%zu]", p->buffer[i].name, p->buffer[i].width);

@@ -9,10 +9,9 @@
 #include "engine/cpu/matrix.h"
 
 static const char *const op_names[CV_OP_COUNT] = {
-    [CV_OP_EMBED] = "embed",       [CV_OP_PICK] = "pick",     [CV_OP_NORM] = "norm",
-    [CV_OP_ADD] = "add",           [CV_OP_ADD_NORM] = "add+norm", [CV_OP_MATMUL] = "matmul",
-    [CV_OP_ROPE] = "rope",         [CV_OP_STORE] = "store",   [CV_OP_ROPE_STORE] = "rope+store",
-    [CV_OP_ATTEND] = "attend",     [CV_OP_GLU] = "glu",       [CV_OP_LOGITS] = "logits",
+    [CV_OP_EMBED] = "embed",           [CV_OP_PICK] = "pick",     [CV_OP_NORM] = "norm", [CV_OP_ADD] = "add",
+    [CV_OP_ADD_NORM] = "add+norm",     [CV_OP_MATMUL] = "matmul", [CV_OP_ROPE] = "rope", [CV_OP_STORE] = "store",
+    [CV_OP_ROPE_STORE] = "rope+store", [CV_OP_ATTEND] = "attend", [CV_OP_GLU] = "glu",   [CV_OP_LOGITS] = "logits",
 };
 
 const char *cv_op_name(enum cv_op_kind kind)

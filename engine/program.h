@@ -38,13 +38,13 @@ enum { CV_OP_FAN = 3, CV_NO_WEIGHT = -1, CV_MAX_BUFFERS = 16, CV_MAX_WEIGHT_NAME
 
 struct cv_op {
     enum cv_op_kind kind;
-    uint32_t layer; /* of the model */
-    uint32_t n_mat; /* MATMUL; PICK: how many buffers */
-    int dst[CV_OP_FAN], src[CV_OP_FAN];       /* buffers */
-    int weight[CV_OP_FAN], bias[CV_OP_FAN];   /* weights, or CV_NO_WEIGHT */
-    uint32_t n_head;                          /* NORM (pieces), ROPE: heads of the buffer */
-    float eps;                                /* NORM */
-    float scale;                              /* ATTEND */
+    uint32_t layer;                         /* of the model */
+    uint32_t n_mat;                         /* MATMUL; PICK: how many buffers */
+    int dst[CV_OP_FAN], src[CV_OP_FAN];     /* buffers */
+    int weight[CV_OP_FAN], bias[CV_OP_FAN]; /* weights, or CV_NO_WEIGHT */
+    uint32_t n_head;                        /* NORM (pieces), ROPE: heads of the buffer */
+    float eps;                              /* NORM */
+    float scale;                            /* ATTEND */
 };
 
 /* How a weight lies in memory. */
@@ -124,7 +124,8 @@ struct cv_builder {
 int cv_build_buffer(struct cv_builder *b, const char *name, size_t width);
 /* The tensor NAME.weight / NAME.bias; with layer >= 0 "blk.LAYER." goes before it. A missing one is an error, or
  * CV_NO_WEIGHT with cv_build_optional. A vector has n_out == 1. */
-int cv_build_weight(struct cv_builder *b, int layer, const char *name, enum cv_weight_form form, size_t k, size_t n_out);
+int cv_build_weight(struct cv_builder *b, int layer, const char *name, enum cv_weight_form form, size_t k,
+                    size_t n_out);
 int cv_build_optional(struct cv_builder *b, int layer, const char *name, enum cv_weight_form form, size_t k,
                       size_t n_out);
 /* The operation to fill in, with no weights; NULL after a failure. Valid until the next one. */

@@ -32,7 +32,8 @@ void cv_rope_freqs(const struct cv_rope *r, const float *factors, double *freq, 
             plain /= (double)factors[i];
         double keep = 0.0;
         if (yarn)
-            keep = (1.0 - clamp(((double)i - lo) / (hi - lo > 0.001 ? hi - lo : 0.001), 0.0, 1.0)) * (double)r->ext_factor;
+            keep =
+                (1.0 - clamp(((double)i - lo) / (hi - lo > 0.001 ? hi - lo : 0.001), 0.0, 1.0)) * (double)r->ext_factor;
         freq[i] = plain * slower * (1.0 - keep) + plain * keep;
     }
     *mscale = r->scaling == CV_ROPE_YARN ? r->attn_factor : 1.0f;

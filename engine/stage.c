@@ -114,8 +114,8 @@ bool cv_stage_measure(const struct cv_gguf *meta, const struct cv_stage_spec *sp
     struct cv_exec_bounds b = bounds_of(&p, spec, spec->n_threads == 0 ? cv_cpu_count() : spec->n_threads);
     struct layout l;
     size_t weights, kv;
-    bool ok = cv_weights_measure(&p, &weights, err) && cv_kv_measure(&b.kv, &kv, err) &&
-              lay_out(&l, &cv_cpu_ops, &b, err);
+    bool ok =
+        cv_weights_measure(&p, &weights, err) && cv_kv_measure(&b.kv, &kv, err) && lay_out(&l, &cv_cpu_ops, &b, err);
     if (ok)
         *out = (struct cv_stage_memory){.weights = weights, .kv = kv, .work = cv_alloc_aligned_bytes(l.all)};
     cv_program_fini(&p);
@@ -281,9 +281,9 @@ static bool prepare(struct cv_stage *s, const struct cv_step *step, uint32_t *n_
             return cv_wrap(err, "row %u", i);
         *n_want += (step->row[i].flags & CV_ROW_WANT) != 0;
     }
-    if (step->n_row != 0 && ((!s->spec.has_embd && step->carry_in == NULL) ||
-                             (!s->spec.has_head && step->carry_out == NULL) ||
-                             (s->spec.has_head && *n_want != 0 && step->logits == NULL)))
+    if (step->n_row != 0 &&
+        ((!s->spec.has_embd && step->carry_in == NULL) || (!s->spec.has_head && step->carry_out == NULL) ||
+         (s->spec.has_head && *n_want != 0 && step->logits == NULL)))
         return cv_fail(err, CV_ERR_ARG, "a step without memory for what comes in or goes out");
     return reserve(s, step, err);
 }
@@ -296,11 +296,8 @@ static void run(struct cv_stage *s, const struct cv_step *step)
     e->logits = step->logits;
     for (uint32_t i = 0; i < step->n_row; i++) {
         const struct cv_row *row = &step->row[i];
-        s->row[i] = (struct cv_exec_row){.slot = row->slot,
-                                         .pos = row->pos,
-                                         .token = row->token,
-                                         .at = i,
-                                         .want = (row->flags & CV_ROW_WANT) != 0};
+        s->row[i] = (struct cv_exec_row){
+            .slot = row->slot, .pos = row->pos, .token = row->token, .at = i, .want = (row->flags & CV_ROW_WANT) != 0};
         if (s->spec.layer_first != s->spec.layer_last)
             cv_rope_angles(s->freq, s->rope_scale, n_pair, row->pos, s->cosine + i * n_pair, s->sine + i * n_pair);
     }

@@ -18,8 +18,8 @@ cv_arch_fn cv_arch_llama, cv_arch_qwen2, cv_arch_qwen3;
  */
 struct cv_dense {
     enum cv_rope_mode rope;
-    bool qk_norm;        /* each head of q and k is normalized before rope */
-    bool rope_factors;   /* rope_freqs.weight may be there */
+    bool qk_norm;      /* each head of q and k is normalized before rope */
+    bool rope_factors; /* rope_freqs.weight may be there */
 };
 
 void cv_arch_dense(struct cv_builder *b, const struct cv_dense *d);

@@ -117,7 +117,8 @@ static void store(struct dense *d, uint32_t layer)
 static void layer_ops(struct dense *d, uint32_t layer, bool last)
 {
     const struct cv_hparams *hp = d->hp;
-    norm(d, layer, d->h, d->x, 1, cv_build_weight(d->b, (int)layer, "attn_norm.weight", CV_WEIGHT_VECTOR, hp->n_embd, 1));
+    norm(d, layer, d->h, d->x, 1,
+         cv_build_weight(d->b, (int)layer, "attn_norm.weight", CV_WEIGHT_VECTOR, hp->n_embd, 1));
     if (last) {
         key_and_value(d, layer);
         key_norm(d, layer);
@@ -142,7 +143,8 @@ static void layer_ops(struct dense *d, uint32_t layer, bool last)
     }
     matmul(d, layer, d->h, d->att, "attn_output");
     two_sources(d, CV_OP_ADD, layer, d->x, d->x, d->h);
-    norm(d, layer, d->h, d->x, 1, cv_build_weight(d->b, (int)layer, "ffn_norm.weight", CV_WEIGHT_VECTOR, hp->n_embd, 1));
+    norm(d, layer, d->h, d->x, 1,
+         cv_build_weight(d->b, (int)layer, "ffn_norm.weight", CV_WEIGHT_VECTOR, hp->n_embd, 1));
     matmul(d, layer, d->gate, d->h, "ffn_gate");
     matmul(d, layer, d->up, d->h, "ffn_up");
     two_sources(d, CV_OP_GLU, layer, d->gate, d->gate, d->up);
@@ -155,7 +157,8 @@ static void head_ops(struct dense *d)
     const struct cv_hparams *hp = d->hp;
     if (d->b->p->part.layer_first == d->b->p->part.layer_last)
         pick(d, hp->n_layer, d->x, -1);
-    norm(d, hp->n_layer, d->h, d->x, 1, cv_build_weight(d->b, -1, "output_norm.weight", CV_WEIGHT_VECTOR, hp->n_embd, 1));
+    norm(d, hp->n_layer, d->h, d->x, 1,
+         cv_build_weight(d->b, -1, "output_norm.weight", CV_WEIGHT_VECTOR, hp->n_embd, 1));
     int w = cv_build_optional(d->b, -1, "output.weight", CV_WEIGHT_MATRIX, hp->n_embd, hp->n_vocab);
     if (w == CV_NO_WEIGHT)
         w = cv_build_weight(d->b, -1, "token_embd.weight", CV_WEIGHT_MATRIX, hp->n_embd, hp->n_vocab);
@@ -179,7 +182,8 @@ static void check_sizes(struct cv_builder *b)
     else if (hp->n_rot % 2 != 0 || hp->n_rot > hp->n_embd_head_k)
         cv_build_fail(b, CV_ERR_FORMAT, "rope over %u values of a head of %u", hp->n_rot, hp->n_embd_head_k);
     else if (hp->varies)
-        cv_build_fail(b, CV_ERR_UNSUPPORTED, "architecture %s with sizes that differ by layer is not supported", hp->arch);
+        cv_build_fail(b, CV_ERR_UNSUPPORTED, "architecture %s with sizes that differ by layer is not supported",
+                      hp->arch);
     else if (hp->rope_scaling == CV_ROPE_LONGROPE)
         cv_build_fail(b, CV_ERR_UNSUPPORTED, "rope scaling of type longrope is not supported");
 }

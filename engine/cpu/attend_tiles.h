@@ -57,8 +57,8 @@ CV_INLINE void scores(float *s, const float *const *q, size_t n_q, const void *k
 }
 
 /* What the queries of a tile see in common, [0, n), then what each sees beyond, [n, n_of[i]). */
-CV_INLINE void values_wide(float *o, const float *e, size_t n_q, const void *v, bool f16, size_t n_v, size_t d, size_t n,
-                           const size_t *n_of)
+CV_INLINE void values_wide(float *o, const float *e, size_t n_q, const void *v, bool f16, size_t n_v, size_t d,
+                           size_t n, const size_t *n_of)
 {
     vec a[TILE], b[TILE];
     for (size_t i = 0; i < n_q; i++)
@@ -141,8 +141,8 @@ static void attend_merge(float *m_to, float *l_to, float *o_to, float m, float l
     const __m256 keep8 = _mm256_set1_ps(keep), join8 = _mm256_set1_ps(join);
     size_t d = 0;
     for (; d + 8 <= n_v; d += 8)
-        _mm256_storeu_ps(o_to + d, _mm256_fmadd_ps(_mm256_loadu_ps(o + d), join8,
-                                                   _mm256_mul_ps(_mm256_loadu_ps(o_to + d), keep8)));
+        _mm256_storeu_ps(
+            o_to + d, _mm256_fmadd_ps(_mm256_loadu_ps(o + d), join8, _mm256_mul_ps(_mm256_loadu_ps(o_to + d), keep8)));
     for (; d < n_v; d++)
         o_to[d] = fmaf(o[d], join, o_to[d] * keep);
 }

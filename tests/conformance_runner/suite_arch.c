@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "base/limits.h"
+#include "base/mem.h"
 #include "engine/chain.h"
 #include "gguf/hparams.h"
 #include "tests/conformance_runner/runner.h"
@@ -33,7 +33,8 @@ struct feed {
     enum cv_dtype kv_type;
 };
 
-static bool one_step(struct cv_chain *c, const int32_t *tokens, size_t at, size_t n, float *logits, struct cv_error *err)
+static bool one_step(struct cv_chain *c, const int32_t *tokens, size_t at, size_t n, float *logits,
+                     struct cv_error *err)
 {
     struct cv_cmd begin = {.op = CV_CMD_NEW, .slot = 0};
     struct cv_row *row = cv_calloc(n, sizeof(*row));
@@ -51,11 +52,8 @@ static bool open_chain(const struct model_case *m, const struct feed *f, struct 
                        struct cv_error *err)
 {
     struct cv_weight_source source = cv_model_weights(m->model);
-    struct cv_chain_spec spec = {.n_stage = f->n_stage,
-                                 .n_slots = 1,
-                                 .n_ctx = m->n_ctx,
-                                 .n_batch = (uint32_t)m->n_rows,
-                                 .kv_type = f->kv_type};
+    struct cv_chain_spec spec = {
+        .n_stage = f->n_stage, .n_slots = 1, .n_ctx = m->n_ctx, .n_batch = (uint32_t)m->n_rows, .kv_type = f->kv_type};
     *pool = NULL;
     if (!cv_pool_new(pool, f->n_threads, err))
         return false;
@@ -112,8 +110,10 @@ static bool compare_greedy(const struct model_case *m, const float *logits, cons
 static bool compare_feeds(const struct model_case *m, const float *want, float *got, char *why, size_t why_n)
 {
     const struct feed feeds[] = {
-        {"all in one batch", 0, 0, 1, 2, CV_DTYPE_F32}, {"token by token", 1, 1, 1, 1, CV_DTYPE_F32},
-        {"in sevens", 7, 7, 1, 2, CV_DTYPE_F32},        {"over two stages", m->n_prompt, 1, 2, 1, CV_DTYPE_F32},
+        {"all in one batch", 0, 0, 1, 2, CV_DTYPE_F32},
+        {"token by token", 1, 1, 1, 1, CV_DTYPE_F32},
+        {"in sevens", 7, 7, 1, 2, CV_DTYPE_F32},
+        {"over two stages", m->n_prompt, 1, 2, 1, CV_DTYPE_F32},
         {"over a stage per layer", 7, 7, 1000, 2, CV_DTYPE_F32},
     };
     for (size_t i = 0; i < CV_COUNT(feeds); i++) {
@@ -193,8 +193,8 @@ static bool read_tokens(struct model_case *m, const json_t *json)
     size_t n_generated = 0;
     int32_t *prompt = json_ids(json, "prompt", &m->n_prompt), *generated = json_ids(json, "generated", &n_generated);
     m->n_rows = (size_t)json_int(json, "n_rows", 0);
-    bool ok = prompt != NULL && generated != NULL && m->n_prompt > 0 && n_generated > 0 && m->n_rows < CV_MAX_BATCH_ROWS &&
-              m->n_rows == m->n_prompt + n_generated - 1;
+    bool ok = prompt != NULL && generated != NULL && m->n_prompt > 0 && n_generated > 0 &&
+              m->n_rows < CV_MAX_BATCH_ROWS && m->n_rows == m->n_prompt + n_generated - 1;
     m->tokens = ok ? cv_calloc(m->n_rows, sizeof(*m->tokens)) : NULL;
     for (size_t i = 0; m->tokens != NULL && i < m->n_rows; i++)
         m->tokens[i] = i < m->n_prompt ? prompt[i] : generated[i - m->n_prompt];

@@ -79,8 +79,8 @@ static void feed_tokens(struct setup *s, uint32_t slot, const int32_t *tokens, s
     for (size_t at = from, n; at < to; at += n) {
         n = to - at < chunk ? to - at : chunk;
         for (size_t i = 0; i < n; i++)
-            row[i] = (struct cv_row){
-                .slot = slot, .pos = (uint32_t)(at + i), .token = tokens[at + i], .flags = CV_ROW_WANT};
+            row[i] =
+                (struct cv_row){.slot = slot, .pos = (uint32_t)(at + i), .token = tokens[at + i], .flags = CV_ROW_WANT};
         feed(s, row, n, logits + (at - from) * TINY_VOCAB);
     }
 }
@@ -637,7 +637,8 @@ static void test_prints_what_the_model_computes(void)
     CHECK(cv_stage_print(cv_chain_stage(s.chain, 0), &text));
     CHECK_CONTAINS(text.data, "qwen2: layers 0 to 3 of 3, embedding, head; 4 heads over 2");
     CHECK_CONTAINS(text.data, "rope: 16 values of a head by halves, base 10000");
-    CHECK_CONTAINS(text.data, "matmul     q, k, v <- h * blk.1.attn_q.weight (F16 64 x 64) + blk.1.attn_q.bias (F32 64)");
+    CHECK_CONTAINS(text.data,
+                   "matmul     q, k, v <- h * blk.1.attn_q.weight (F16 64 x 64) + blk.1.attn_q.bias (F32 64)");
     CHECK_CONTAINS(text.data, "rope+store k, v, q");
     CHECK_CONTAINS(text.data, "add+norm   h <- x, h * blk.1.ffn_norm.weight");
     CHECK_CONTAINS(text.data, "pick       x, h");
