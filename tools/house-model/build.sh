@@ -15,8 +15,8 @@ stage() {  # stage MARK COMMAND...: run a command once
     shift
     [ -f "$mark" ] || { "$@" && touch "$mark"; }
 }
-stage house "$python" train.py house --minutes "${HOUSE_MINUTES:-60}"
-stage draft "$python" train.py house-draft --minutes "${DRAFT_MINUTES:-15}" --teacher house
+stage house "$python" train.py house --million "${HOUSE_MILLION:-10}" --threads "${THREADS:-2}"
+stage draft "$python" train.py house-draft --million "${DRAFT_MILLION:-8}" --teacher house --threads "${THREADS:-2}"
 "$python" export.py house "$models/house-f16.gguf"
 "$python" export.py house-draft "$models/house-draft-f16.gguf"
 "$python" evaluate.py house --write "$models/heldout"

@@ -1,8 +1,8 @@
-"""Trains one of the two models on the corpus, on the CPU, for a given time; goes on from its checkpoint.
+"""Trains one of the two models on the corpus, on the CPU, for a given number of tokens; goes on from its checkpoint.
 
-    python train.py house --minutes 60
+    python train.py house --million 10
 
-Matrices learn with Muon, the rest with Adam. The loss counts the answers only. Every few minutes each skill is
+Matrices learn with Muon, the rest with Adam. The loss counts the answers only. Now and then each skill is
 tried on held-out cases, and the skills that lag are drawn more often. A run that was stopped goes on where it was;
 a run that had ended begins another cycle of the learning rate from the weights it has.
 """
@@ -169,12 +169,12 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("model", choices=sorted(net.CONFIGS))
     p.add_argument("--build", type=pathlib.Path, default=pathlib.Path(__file__).parent / "build")
-    p.add_argument("--minutes", type=float, default=60, help="length of this cycle")
+    p.add_argument("--million", type=float, default=10, help="length of this cycle of the learning rate, in million tokens")
     p.add_argument("--peak", type=float, default=1.0, help="factor on the learning rates")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--teacher", choices=sorted(net.CONFIGS), help="learn the probabilities of this model instead of the text")
     p.add_argument("--threads", type=int, default=2, help="on a busy machine 1 is faster than 2 that wait for each other")
-    p.add_argument("--try-every", type=float, default=6, help="minutes between two tries of the skills; 0: never")
+    p.add_argument("--try-every", type=float, default=1.5, help="million tokens between two tries of the skills; 0: never")
     args = p.parse_args()
 
     torch.set_num_threads(args.threads)
@@ -183,14 +183,15 @@ def main():
     model = net.Model(net.CONFIGS[args.model])
     optimizer = Optimizer(model, muon_lr=0.015, adam_lr=0.003)
     path = args.build / (args.model + ".pt")
-    run = {"seconds": 0.0, "cycle": 0, "steps": 0, "tokens": 0, "weight": dict(SHARE)}
+    run = {"cycle": 0, "cycle_tokens": 0, "steps": 0, "tokens": 0, "seconds": 0.0, "weight": dict(SHARE)}
+    limit = 1e6 * args.million
     if path.exists():
         old = torch.load(path, weights_only=False)
         model.load_state_dict(old["model"])
         optimizer.load_state_dict(old["optimizer"])
         run = old["run"]
-        if run["seconds"] >= 60 * args.minutes or run.get("done"):
-            run.update(seconds=0.0, cycle=run["cycle"] + 1, done=False)
+        if run["cycle_tokens"] >= limit:
+            run.update(cycle=run["cycle"] + 1, cycle_tokens=0)
     teacher = evaluate.load(args.build, args.teacher) if args.teacher else None
     batches = Batches(t, "{} {}".format(args.seed, run["steps"]))
     batches.weight = run["weight"]
@@ -201,28 +202,28 @@ def main():
         for layer in m.layers if m is not None else []:
             layer.compile(dynamic=False)
 
-    limit, now = 60 * args.minutes, time.monotonic()
-    saved = tried = run["seconds"]
-    while run["seconds"] < limit:
-        progress = run["seconds"] / limit
+    now = saved = time.monotonic()
+    tried = run["cycle_tokens"]
+    while run["cycle_tokens"] < limit:
+        progress = run["cycle_tokens"] / limit
         warm = min(1.0, (run["steps"] + 1) / 50) if run["cycle"] == 0 else 1.0
         factor = args.peak * warm * min(1.0, max(0.01, (1 - progress) / 0.55))
         loss, n_answer, n_token = train_step(model, batches, teacher)
         optimizer.step(factor)
+        before, now = now, time.monotonic()
         run["steps"] += 1
         run["tokens"] += n_token
-        before, now = now, time.monotonic()
-        run["seconds"] += min(now - before, 120)
+        run["cycle_tokens"] += n_token
+        run["seconds"] += now - before
         if run["steps"] % 20 == 0:
-            print("{:6.0f}s step {:5d} loss {:.4f} rate {:.3f} {:6.0f} tokens/s".format(run["seconds"], run["steps"], loss, factor,
-                                                                                     n_token / (now - before)), flush=True)
-        if args.try_every and run["seconds"] - tried > 60 * args.try_every and 1 - progress > 0.03:
-            rates = rebalance(model, t, batches, 32, run["steps"])
+            print("{:6.0f}s step {:5d} {:6.2f}M loss {:.4f} rate {:.3f} {:6.0f} tokens/s".format(
+                run["seconds"], run["steps"], run["tokens"] / 1e6, loss, factor, n_token / (now - before)), flush=True)
+        if args.try_every and run["cycle_tokens"] - tried > 1e6 * args.try_every and progress < 0.97:
+            rates = rebalance(model, t, batches, 24, run["steps"])
             print("  ".join("{} {:.2f}".format(s, r) for s, r in rates.items()), flush=True)
-            tried = run["seconds"]
-        if run["seconds"] - saved > 150 or run["seconds"] >= limit:
-            saved = run["seconds"]
-            run["done"] = run["seconds"] >= limit
+            tried = run["cycle_tokens"]
+        if now - saved > 150 or run["cycle_tokens"] >= limit:
+            saved = now
             save(path, model=model.state_dict(), optimizer=optimizer.state_dict(), run=run)
 
 
