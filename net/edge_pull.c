@@ -9,8 +9,8 @@
 #include "net/internal.h"
 #include "net/nng_compat.h"
 
-/* Connections that have said nothing yet: one more, and the oldest goes. And all there may be: one more is not let in. */
-enum { MAX_SILENT = 8, MAX_CONNECTIONS = 64 };
+/* One more is not let in. None is closed to make room: retire.c says why. */
+enum { MAX_CONNECTIONS = 64 };
 
 struct cv_pull {
     struct cv_net_retired retired; /* the first member */
@@ -22,61 +22,50 @@ struct cv_pull {
     cv_edge_lost_fn *on_lost;
     void *ctx;
     pthread_mutex_t lock; /* guards what follows, and that a receive begins only on a living edge */
-    nng_pipe silent[MAX_SILENT];
-    unsigned n_silent, n_connections;
+    int present[MAX_CONNECTIONS]; /* ids of the connections */
+    unsigned n_present;
     unsigned n_turned_away;
     int peer; /* id of the accepted connection; 0: none yet */
     bool lost, shut;
 };
 
-/* The lock is held. */
-static bool remove_silent(struct cv_pull *p, int id)
+/* The lock is held, in these two. */
+static unsigned find_present(const struct cv_pull *p, int id)
 {
-    for (unsigned i = 0; i < p->n_silent; i++) {
-        if (nng_pipe_id(p->silent[i]) == id) {
-            memmove(&p->silent[i], &p->silent[i + 1], (--p->n_silent - i) * sizeof(p->silent[0]));
-            return true;
-        }
-    }
-    return false;
+    unsigned i = 0;
+    while (i < p->n_present && p->present[i] != id)
+        i++;
+    return i;
 }
 
-/* Lets a new connection wait for its HELLO. true: *out has to go, it or an older one. The lock is held. */
-static bool admit(struct cv_pull *p, nng_pipe pipe, nng_pipe *out)
+static bool admit(struct cv_pull *p, int id)
 {
-    bool goes = false;
-    p->n_connections++;
-    *out = pipe;
-    if (p->peer != 0 || p->lost || p->n_connections > MAX_CONNECTIONS)
-        return true;
-    if (p->n_silent == MAX_SILENT) {
-        *out = p->silent[0];
-        goes = remove_silent(p, nng_pipe_id(*out));
-    }
-    p->silent[p->n_silent++] = pipe;
-    return goes;
+    if (p->peer != 0 || p->lost || p->n_present == MAX_CONNECTIONS)
+        return false;
+    p->present[p->n_present++] = id;
+    return true;
 }
 
 static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
 {
     struct cv_pull *p = arg;
     const int id = nng_pipe_id(pipe);
-    bool lost = false, turn_away = false;
-    nng_pipe who = pipe;
+    bool lost = false, refuse = false;
     pthread_mutex_lock(&p->lock);
     if (event == NNG_PIPE_EV_ADD_PRE) {
-        turn_away = admit(p, pipe, &who);
+        refuse = !admit(p, id); /* before it receives anything: the one moment when closing is safe */
     } else if (event == NNG_PIPE_EV_REM_POST) {
-        p->n_connections--;
-        remove_silent(p, id);
+        unsigned i = find_present(p, id);
+        if (i < p->n_present)
+            p->present[i] = p->present[--p->n_present];
         if (id == p->peer && !p->lost) {
             p->lost = lost = true;
             nng_aio_cancel(p->aio);
         }
     }
     pthread_mutex_unlock(&p->lock);
-    if (turn_away)
-        nng_pipe_close(who);
+    if (refuse)
+        nng_pipe_close(pipe);
     if (lost && p->on_lost != NULL)
         p->on_lost(p->ctx);
 }
@@ -125,13 +114,9 @@ const char *cv_pull_address(const struct cv_pull *p)
 }
 
 /* Its connection stays, and what it sends is thrown away: retire.c says why it is not closed. */
-static void turn_away(struct cv_pull *p, int id, const char *why)
+static void turn_away(struct cv_pull *p, const char *why)
 {
-    pthread_mutex_lock(&p->lock);
-    remove_silent(p, id);
-    unsigned n = p->n_turned_away++;
-    pthread_mutex_unlock(&p->lock);
-    if (n < 10)
+    if (p->n_turned_away++ < 10)
         cv_log(CV_LOG_WARN, "edge at %s: a stranger was turned away: %s", p->address, why);
 }
 
@@ -142,19 +127,19 @@ static void meet(struct cv_pull *p, nng_msg *m)
     struct cv_edge_hello hello;
     struct cv_error err;
     if (!cv_edge_hello_decode(nng_msg_body(m), nng_msg_len(m), &hello, &err)) {
-        turn_away(p, id, err.msg);
+        turn_away(p, err.msg);
         return;
     }
     if (!cv_edge_hello_equal(&hello, &p->hello)) {
         char why[100];
         snprintf(why, sizeof(why), "link %llu of epoch %llu, or a wrong secret", (unsigned long long)hello.link,
                  (unsigned long long)hello.epoch);
-        turn_away(p, id, why);
+        turn_away(p, why);
         return;
     }
     pthread_mutex_lock(&p->lock);
     p->peer = id;
-    bool lost = !remove_silent(p, id) && !p->lost; /* it has left already; what it sent is still in the queue */
+    bool lost = find_present(p, id) == p->n_present && !p->lost; /* it has left already; what it sent is still in the queue */
     p->lost = p->lost || lost;
     pthread_mutex_unlock(&p->lock);
     if (lost && p->on_lost != NULL)
