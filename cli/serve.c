@@ -101,7 +101,7 @@ static bool make_options(const struct serve *s, const char *path, const char *ca
 static int wait_until_serving(struct cv_coordinator *c)
 {
     struct cv_progress progress;
-    char said[512] = "";
+    char said[sizeof(((struct cv_life_view *)NULL)->text)] = "";
     cv_progress_init(&progress, "loading");
     for (;;) {
         struct cv_life_view v;
