@@ -136,6 +136,7 @@ static bool ask(struct chat *c, const char *question, struct cv_error *err)
     free(text);
     if (ok) {
         putchar('\n');
+        fflush(stdout);
         if (c->verbose) {
             const double first_ms = (double)(c->first_ns - c->start_ns) * 1e-6;
             const double s = (double)(cv_now_ns() - c->first_ns) * 1e-9;

@@ -54,8 +54,7 @@ http=127.0.0.1:$(free_port) cluster=127.0.0.1:$(free_port)
 # A budget per worker: too little for the whole model, enough for a good third of it, its sequence memory, and the process.
 ctx=1024 parallel=2
 budget=$(python3 scripts/demo_budget.py "$caravan" "$model" "$ctx" "$parallel")
-whole=$(stat -Lc %s "$model")
-step "Starting a coordinator and three workers with $((budget >> 20)) MiB each (the model's file has $((whole >> 20)) MiB)"
+step "Starting a coordinator and three workers with $((budget >> 20)) MiB each, the process included: no one can hold the model alone"
 
 "$caravan" serve "$model" --http "$http" --cluster "$cluster" --no-local --workers 3 --ctx $ctx --parallel $parallel \
     --cache "$work/coordinator" >"$work/serve.log" 2>&1 &

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 """demo_budget.py CARAVAN MODEL CTX PARALLEL: bytes that a worker needs when three share the model, and one cannot hold it.
 
-Asks `caravan plan` for what three equal nodes would take, doubling from below: the smallest budget that fits, plus room
-for the process itself. That is less than one node alone would need, or there is no point in the demo.
+Asks `caravan plan` for the smallest budget with which three nodes can hold the model, and for the smallest with which
+one can, and goes halfway between: enough for a share, too little for the whole. The process itself comes on top.
 """
 import json
 import subprocess
 import sys
 
-PROCESS = 40 << 20     # the process before it holds anything
+PROCESS = 20 << 20     # the process itself: what a worker keeps back of its budget
 
 
 def plan(caravan, model, ctx, parallel, nodes, size):
@@ -37,7 +37,7 @@ def smallest(caravan, model, ctx, parallel, nodes):
 def main():
     caravan, model, ctx, parallel = sys.argv[1:5]
     three, one = (smallest(caravan, model, ctx, parallel, n) for n in (3, 1))
-    print(min(three + three // 8, (three + one) // 2) + PROCESS)
+    print((three + one) // 2 + PROCESS)
 
 
 if __name__ == "__main__":
