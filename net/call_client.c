@@ -32,6 +32,7 @@ static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
 {
     struct cv_caller *c = arg;
     const int id = nng_pipe_id(pipe);
+    cv_net_got();
     bool lost = false;
     pthread_mutex_lock(&c->lock);
     if (event == NNG_PIPE_EV_ADD_POST) {
@@ -81,6 +82,7 @@ bool cv_caller_open(struct cv_caller **out, const struct cv_caller_options *opti
         cv_nng_fail(err, rv, "call", c->address);
         goto fail;
     }
+    cv_net_give();
     if (!cv_nng_dial(c->socket, c->address, err))
         goto fail;
     *out = c;
@@ -120,6 +122,7 @@ static int transfer(struct cv_caller *c, enum step step, int64_t deadline)
     pthread_mutex_lock(&c->lock);
     const bool shut = c->shut;
     if (!shut) {
+        cv_net_give();
         int left = cv_net_remaining_ms(deadline);
         nng_aio_set_timeout(c->aio, left < 0 ? NNG_DURATION_INFINITE : left > 0 ? left : 1);
         if (step == SEND)
@@ -131,6 +134,7 @@ static int transfer(struct cv_caller *c, enum step step, int64_t deadline)
     if (shut)
         return NNG_ECANCELED;
     nng_aio_wait(c->aio);
+    cv_net_got();
     return nng_aio_result(c->aio);
 }
 

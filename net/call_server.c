@@ -91,6 +91,7 @@ static void *answer_calls(void *arg)
             return NULL;
         if (rv != 0)
             continue;
+        cv_net_got();
         nng_msg *question = nng_aio_get_msg(a->aio);
         nng_aio_set_msg(a->aio, NULL);
         nng_msg *m = answer(a->server, question);
@@ -98,6 +99,7 @@ static void *answer_calls(void *arg)
         if (m == NULL)
             continue;
         nng_aio_set_msg(a->aio, m);
+        cv_net_give();
         nng_ctx_send(a->ctx, a->aio);
         nng_aio_wait(a->aio);
         if (nng_aio_result(a->aio) != 0)

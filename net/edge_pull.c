@@ -50,6 +50,7 @@ static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
 {
     struct cv_pull *p = arg;
     const int id = nng_pipe_id(pipe);
+    cv_net_got();
     bool lost = false, refuse = false;
     pthread_mutex_lock(&p->lock);
     if (event == NNG_PIPE_EV_ADD_PRE) {
@@ -99,6 +100,7 @@ bool cv_pull_open(struct cv_pull **out, const struct cv_pull_options *options, s
         cv_nng_fail(err, rv, "edge at", options->address);
         goto fail;
     }
+    cv_net_give();
     if (!cv_nng_listen(p->socket, options->address, p->address, err))
         goto fail;
     *out = p;
@@ -211,6 +213,7 @@ bool cv_pull_recv(struct cv_pull *p, struct cv_msg **out, int timeout_ms, struct
                 return cv_fail(err, CV_ERR_TIMEOUT, "edge at %s: nothing has come within %d ms", p->address, timeout_ms);
             return cv_fail(err, why.code, "%s", why.msg);
         }
+        cv_net_got();
         pthread_mutex_lock(&p->lock);
         const int peer = p->peer;
         pthread_mutex_unlock(&p->lock);

@@ -28,6 +28,7 @@ static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
 {
     struct cv_push *p = arg;
     const int id = nng_pipe_id(pipe);
+    cv_net_got();
     bool refuse = false, lost = false;
     pthread_mutex_lock(&p->lock);
     if (event == NNG_PIPE_EV_ADD_PRE) {
@@ -51,6 +52,7 @@ static bool queue_hello(struct cv_push *p, const struct cv_edge_hello *hello, st
     if (m == NULL)
         return cv_fail(err, CV_ERR_NOMEM, "no memory for a hello");
     cv_edge_hello_encode(cv_msg_body(m), hello);
+    cv_net_give();
     int rv = nng_sendmsg(p->socket, (nng_msg *)m, NNG_FLAG_NONBLOCK); /* into the buffer: the first to leave it */
     if (rv != 0)
         cv_msg_free(m);
@@ -111,6 +113,7 @@ bool cv_push_send(struct cv_push *p, struct cv_msg *m, int timeout_ms, struct cv
     if (alive) { /* under the lock, so that who cancels finds it begun */
         nng_aio_set_timeout(p->aio, timeout_ms < 0 ? NNG_DURATION_INFINITE : timeout_ms);
         nng_aio_set_msg(p->aio, (nng_msg *)m);
+        cv_net_give();
         CV_NNG_SEND_AIO(p->socket, p->aio);
     }
     pthread_mutex_unlock(&p->lock);
@@ -168,6 +171,7 @@ static void say_bye(struct cv_push *p)
     if (m == NULL)
         return;
     cv_edge_bye_encode(cv_msg_body(m), p->epoch);
+    cv_net_give();
     if (nng_sendmsg(p->socket, (nng_msg *)m, NNG_FLAG_NONBLOCK) != 0)
         cv_msg_free(m); /* no room: the other side will see the connection end */
 }

@@ -1,5 +1,6 @@
 #include "net/nng_compat.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,6 +13,20 @@ const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void)
 {
     return "leak:libnng.so\n";
+}
+#endif
+
+#ifdef CV_NET_TSAN
+static atomic_uint handed_over;
+
+void cv_net_give(void)
+{
+    atomic_fetch_add_explicit(&handed_over, 1, memory_order_release);
+}
+
+void cv_net_got(void)
+{
+    (void)atomic_load_explicit(&handed_over, memory_order_acquire);
 }
 #endif
 

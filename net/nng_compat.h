@@ -23,6 +23,25 @@
 #define CV_NNG_RECV_AIO(s, aio) nng_socket_recv(s, aio)
 #endif
 
+/*
+ * What one thread has written before it gave a message or a callback to NNG, another has seen when it gets it from there.
+ * NNG's own locks see to that; ThreadSanitizer does not know them, so for it we say so.
+ */
+#if defined(__SANITIZE_THREAD__)
+#define CV_NET_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define CV_NET_TSAN 1
+#endif
+#endif
+#ifdef CV_NET_TSAN
+void cv_net_give(void);
+void cv_net_got(void);
+#else
+#define cv_net_give() ((void)0)
+#define cv_net_got()  ((void)0)
+#endif
+
 #include "base/error.h"
 #include "net/address.h"
 
