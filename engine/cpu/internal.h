@@ -120,6 +120,7 @@ void cv_kernels_init_ref(struct cv_kernels *k);
 void cv_kernels_init_avx2(struct cv_kernels *k);
 void cv_kernels_init_avxvnni(struct cv_kernels *k);
 void cv_kernels_init_avx512(struct cv_kernels *k);
+void cv_kernels_init_float_avx512(struct cv_kernels *k);
 
 /* The packed codes and scales of 32 values (group g) of a 16-row group, one lane. */
 struct cv_codes {

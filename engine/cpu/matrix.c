@@ -27,6 +27,8 @@ void cv_matrix_init(unsigned isa)
         cv_kernels_init_avx2(&kernels);
     if ((isa & CV_ISA_AVX_VNNI) != 0)
         cv_kernels_init_avxvnni(&kernels);
+    if ((isa & CV_ISA_AVX512) != 0)
+        cv_kernels_init_float_avx512(&kernels);
     if ((isa & CV_ISA_AVX512) != 0 && (isa & CV_ISA_AVX512_VNNI) != 0)
         cv_kernels_init_avx512(&kernels);
 #else
