@@ -139,7 +139,8 @@ bool cv_address_is_wildcard(const struct cv_address *a)
     return s.ss_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *)&s)->sin6_addr);
 }
 
-static bool resolve(const char *host, uint16_t port, int socktype, int flags, struct addrinfo **out, struct cv_error *err)
+static bool resolve(const char *host, uint16_t port, int socktype, int flags, struct addrinfo **out,
+                    struct cv_error *err)
 {
     struct addrinfo hints = {.ai_socktype = socktype, .ai_flags = flags};
     char service[8];
@@ -163,7 +164,8 @@ bool cv_address_local_towards(const struct cv_address *remote, char host[CV_HOST
         int fd = socket(a->ai_family, SOCK_DGRAM, 0); /* connecting a datagram socket chooses a route, no more */
         struct sockaddr_storage own;
         socklen_t len = sizeof(own);
-        if (fd >= 0 && connect(fd, a->ai_addr, a->ai_addrlen) == 0 && getsockname(fd, (struct sockaddr *)&own, &len) == 0)
+        if (fd >= 0 && connect(fd, a->ai_addr, a->ai_addrlen) == 0 &&
+            getsockname(fd, (struct sockaddr *)&own, &len) == 0)
             ok = getnameinfo((struct sockaddr *)&own, len, host, CV_HOST_TEXT, NULL, 0, NI_NUMERICHOST) == 0;
         else
             last = errno;

@@ -33,13 +33,14 @@ struct cv_call_server_options {
 bool cv_call_server_open(struct cv_call_server **out, const struct cv_call_server_options *options,
                          struct cv_error *err);
 const char *cv_call_server_address(const struct cv_call_server *s); /* with the real port */
-/* Waits for the handlers that are running. The address becomes free about half a second later (retire.c). NULL is fine. */
+/* Waits for the handlers that are running. The address becomes free for other processes about half a second later
+ * (retire.c). NULL is fine. */
 void cv_call_server_close(struct cv_call_server *s);
 
 struct cv_caller_options {
-    const char *address; /* "tcp://host:port" or "inproc://name" */
-    const char *token;   /* NULL: none */
-    size_t max_bytes;    /* of one answer; 0: CV_MAX_CALL_BYTES */
+    const char *address;        /* "tcp://host:port" or "inproc://name" */
+    const char *token;          /* NULL: none */
+    size_t max_bytes;           /* of one answer; 0: CV_MAX_CALL_BYTES */
     void (*on_lost)(void *ctx); /* the connection closed; on a thread of the transport, must not block; may be NULL */
     void *ctx;
 };

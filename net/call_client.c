@@ -22,7 +22,7 @@ struct cv_caller {
     void (*on_lost)(void *ctx);
     void *ctx;
     bool has_turn;
-    pthread_cond_t turn; /* the question in progress is done */
+    pthread_cond_t turn;  /* the question in progress is done */
     pthread_mutex_t lock; /* guards what follows, and that an operation begins only on a living caller */
     bool busy, shut;
     int pipe; /* id of the connection; 0: none */
@@ -53,7 +53,8 @@ bool cv_caller_open(struct cv_caller **out, const struct cv_caller_options *opti
         return cv_fail(err, CV_ERR_NOMEM, "no memory for a caller");
     pthread_mutex_init(&c->lock, NULL);
     snprintf(c->address, sizeof(c->address), "%s", options->address);
-    c->max_bytes = options->max_bytes != 0 && options->max_bytes < CV_MAX_CALL_BYTES ? options->max_bytes : CV_MAX_CALL_BYTES;
+    c->max_bytes =
+        options->max_bytes != 0 && options->max_bytes < CV_MAX_CALL_BYTES ? options->max_bytes : CV_MAX_CALL_BYTES;
     c->on_lost = options->on_lost;
     c->ctx = options->ctx;
     c->has_turn = cv_net_cond_init(&c->turn);
@@ -147,7 +148,8 @@ static bool failed(struct cv_caller *c, int rv, int timeout_ms, struct cv_error 
     return cv_nng_fail(err, rv, "call", c->address);
 }
 
-static bool read_answer(struct cv_caller *c, nng_msg *m, struct cv_seal_id id, struct cv_buf *reply, struct cv_error *err)
+static bool read_answer(struct cv_caller *c, nng_msg *m, struct cv_seal_id id, struct cv_buf *reply,
+                        struct cv_error *err)
 {
     const void *body;
     size_t len;
@@ -160,7 +162,8 @@ static bool read_answer(struct cv_caller *c, nng_msg *m, struct cv_seal_id id, s
         return cv_fail(err, code, "%.*s", (int)n, text);
     }
     return cv_buf_append(reply, body, len) ||
-           cv_fail(err, CV_ERR_LIMIT, "%s: answer of %zu bytes, there is room for %zu", c->address, len, reply->max - reply->len);
+           cv_fail(err, CV_ERR_LIMIT, "%s: answer of %zu bytes, there is room for %zu", c->address, len,
+                   reply->max - reply->len);
 }
 
 static bool ask(struct cv_caller *c, const void *request, size_t len, struct cv_buf *reply, int64_t deadline,

@@ -134,14 +134,18 @@ bool cv_call_server_open(struct cv_call_server **out, const struct cv_call_serve
     if (!cv_address_parse(options->address, 0, &where, err))
         return false;
     if (options->token == NULL && !cv_address_is_loopback(&where))
-        return cv_fail(err, CV_ERR_AUTH, "%s: without a join token calls are answered on loopback only", options->address);
+        return cv_fail(err, CV_ERR_AUTH, "%s: without a join token calls are answered on loopback only",
+                       options->address);
     struct cv_call_server *s = cv_zalloc(sizeof(*s));
     if (s == NULL)
         return cv_fail(err, CV_ERR_NOMEM, "no memory for a call server");
-    s->max_bytes = options->max_bytes != 0 && options->max_bytes < CV_MAX_CALL_BYTES ? options->max_bytes : CV_MAX_CALL_BYTES;
+    s->max_bytes =
+        options->max_bytes != 0 && options->max_bytes < CV_MAX_CALL_BYTES ? options->max_bytes : CV_MAX_CALL_BYTES;
     s->handler = options->handler;
     s->ctx = options->ctx;
-    s->n_answerers = options->n_parallel == 0 ? 4 : options->n_parallel > MAX_PARALLEL ? MAX_PARALLEL : options->n_parallel;
+    s->n_answerers = options->n_parallel == 0             ? 4
+                     : options->n_parallel > MAX_PARALLEL ? MAX_PARALLEL
+                                                          : options->n_parallel;
     if (!cv_seal_new(&s->seal, options->token, err))
         goto fail;
     int rv = CV_NNG_INIT();

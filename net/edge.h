@@ -25,13 +25,14 @@
 struct cv_push;
 struct cv_pull;
 
-/* The peer is gone. Called once, on a thread of the transport: must not block, nor call into the edge. */
+/* The peer is gone. Called once, on a thread of the transport or the one in recv: must not block, nor call into the edge.
+ * A PULL that holds a message which nobody takes notices its peer's end only after that. */
 typedef void cv_edge_lost_fn(void *ctx);
 
 struct cv_push_options {
     const char *address; /* "tcp://host:port" or "inproc://name" */
     struct cv_edge_hello hello;
-    unsigned send_buffer; /* messages that may wait, 1..64; 0 means 2. Small: a slow stage pushes back at once. */
+    unsigned send_buffer;     /* messages that may wait, 1..64; 0 means 2. Small: a slow stage pushes back at once. */
     cv_edge_lost_fn *on_lost; /* may be NULL */
     void *ctx;
 };
@@ -49,7 +50,7 @@ void cv_push_shutdown(struct cv_push *p);
 void cv_push_close(struct cv_push *p, int linger_ms);
 
 struct cv_pull_options {
-    const char *address; /* "tcp://host:0" finds a free port by itself; "inproc://" a free name */
+    const char *address;        /* "tcp://host:0" finds a free port by itself; "inproc://" a free name */
     struct cv_edge_hello hello; /* what the peer must show */
     size_t max_message_bytes;   /* cv_batch_max_bytes or cv_results_max_bytes; longer ones end the edge */
     cv_edge_lost_fn *on_lost;   /* of the accepted peer; may be NULL */

@@ -21,7 +21,7 @@ struct cv_pull {
     struct cv_edge_hello hello;
     cv_edge_lost_fn *on_lost;
     void *ctx;
-    pthread_mutex_t lock; /* guards what follows, and that a receive begins only on a living edge */
+    pthread_mutex_t lock;         /* guards what follows, and that a receive begins only on a living edge */
     int present[MAX_CONNECTIONS]; /* ids of the connections */
     unsigned n_present;
     unsigned n_turned_away;
@@ -141,7 +141,8 @@ static void meet(struct cv_pull *p, nng_msg *m)
     }
     pthread_mutex_lock(&p->lock);
     p->peer = id;
-    bool lost = find_present(p, id) == p->n_present && !p->lost; /* it has left already; what it sent is still in the queue */
+    bool lost =
+        find_present(p, id) == p->n_present && !p->lost; /* it has left already; what it sent is still in the queue */
     p->lost = p->lost || lost;
     pthread_mutex_unlock(&p->lock);
     if (lost && p->on_lost != NULL)
@@ -210,7 +211,8 @@ bool cv_pull_recv(struct cv_pull *p, struct cv_msg **out, int timeout_ms, struct
             if (why.code == CV_ERR_BUSY)
                 continue;
             if (why.code == CV_ERR_TIMEOUT && timeout_ms > 0)
-                return cv_fail(err, CV_ERR_TIMEOUT, "edge at %s: nothing has come within %d ms", p->address, timeout_ms);
+                return cv_fail(err, CV_ERR_TIMEOUT, "edge at %s: nothing has come within %d ms", p->address,
+                               timeout_ms);
             return cv_fail(err, why.code, "%s", why.msg);
         }
         cv_net_got();

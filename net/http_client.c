@@ -159,7 +159,8 @@ bool cv_http_do(const struct cv_http_ask *ask, struct cv_http_answer *out, struc
     cv_http_client_common(easy, ask->url, ask->stall_s, detail);
     set_method(easy, ask);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(ask->connect_timeout_ms != 0 ? ask->connect_timeout_ms : 5000));
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
+                     (long)(ask->connect_timeout_ms != 0 ? ask->connect_timeout_ms : 5000));
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)ask->timeout_ms);
     if (ask->timeout_ms != 0) /* a long poll is silent for as long as it may */
         curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, 0L);

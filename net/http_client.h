@@ -18,8 +18,8 @@
 bool cv_http_client_init(struct cv_error *err);
 
 struct cv_http_ask {
-    const char *method; /* NULL: GET */
-    const char *url;    /* http:// or https:// */
+    const char *method;        /* NULL: GET */
+    const char *url;           /* http:// or https:// */
     const char *const *header; /* "Name: value", NULL-terminated; may be NULL */
     const void *body;
     size_t body_len;
@@ -57,8 +57,9 @@ struct cv_http_range {
 
 struct cv_http_ranges_options {
     unsigned n_connections; /* at once; 0: 4 */
-    unsigned n_retries;     /* of one range, with pauses of 100, 200, 400 ... ms; 0: 4. What has arrived is not asked for again. */
-    unsigned stall_s;       /* 0: 30 */
+    unsigned
+        n_retries; /* of one range, with pauses of 100, 200, 400 ... ms; 0: 4. What has arrived is not asked for again. */
+    unsigned stall_s; /* 0: 30 */
     /* All on the calling thread. data belongs at offset of range i's file; false stops everything with CV_ERR_CANCEL
      * or, when the callback set it, with err. */
     bool (*on_data)(void *ctx, size_t i, uint64_t offset, const void *data, size_t n, struct cv_error *err);

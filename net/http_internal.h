@@ -46,8 +46,8 @@ struct cv_http_server {
     unsigned idle_timeout_s;
     pthread_t thread;
     bool started;
-    bool draining;                     /* loop thread */
-    struct cv_http_request *live;      /* loop thread: requests whose client is there */
+    bool draining;                /* loop thread */
+    struct cv_http_request *live; /* loop thread: requests whose client is there */
     struct cv_http_op own_op[CV_HTTP_N_OPS];
     pthread_mutex_t lock; /* a leaf; guards what follows */
     struct cv_http_op *operations, **operations_end;
@@ -56,7 +56,7 @@ struct cv_http_server {
 
 struct cv_http_request {
     struct cv_http_server *server;
-    struct evhttp_request *ev;           /* loop thread writes; owners read it until they answer */
+    struct evhttp_request *ev;            /* loop thread writes; owners read it until they answer */
     struct evhttp_connection *connection; /* loop thread; NULL once the client is gone or the answer is out */
     struct cv_http_request *live_next, **live_link;
     enum cv_http_method method;
@@ -79,7 +79,8 @@ struct cv_http_request {
 };
 
 /* Any thread. data goes with the operation. A request's own operations are used once each. */
-void cv_http_post(struct cv_http_server *s, struct cv_http_request *r, enum cv_http_op_kind kind, struct evbuffer *data);
+void cv_http_post(struct cv_http_server *s, struct cv_http_request *r, enum cv_http_op_kind kind,
+                  struct evbuffer *data);
 /* The final answer, with its headers as they stand; takes data. */
 void cv_http_reply_buffer(struct cv_http_request *r, int status, struct evbuffer *data);
 /* Loop thread. */

@@ -39,8 +39,8 @@ struct job {
     CURLM *multi;
     struct lane lane[MAX_CONNECTIONS];
     unsigned n_lanes, n_retries;
-    size_t n, next;   /* ranges in all, and the first nobody has taken */
-    bool stopped;     /* a callback said so */
+    size_t n, next; /* ranges in all, and the first nobody has taken */
+    bool stopped;   /* a callback said so */
     struct cv_error why;
 };
 
@@ -52,7 +52,8 @@ static size_t on_header(char *line, size_t size, size_t n, void *arg)
     if (n > 5 && strncasecmp(line, "HTTP/", 5) == 0)
         l->content_range[0] = '\0'; /* of this answer, not of one before it */
     if (n >= sizeof(name) && strncasecmp(line, name, sizeof(name) - 1) == 0)
-        snprintf(l->content_range, sizeof(l->content_range), "%.*s", (int)(n - sizeof(name) + 1), line + sizeof(name) - 1);
+        snprintf(l->content_range, sizeof(l->content_range), "%.*s", (int)(n - sizeof(name) + 1),
+                 line + sizeof(name) - 1);
     return n;
 }
 

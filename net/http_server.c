@@ -255,7 +255,8 @@ static bool set_up(struct cv_http_server *s, const struct cv_http_server_options
     if (s->tick == NULL || event_add(s->tick, &hour) != 0)
         return cv_fail(err, CV_ERR_NOMEM, "no memory for an event loop");
     evhttp_set_max_body_size(s->http, (ev_ssize_t)(o->max_body_bytes != 0 ? o->max_body_bytes : CV_MAX_HTTP_BODY));
-    evhttp_set_max_headers_size(s->http, (ev_ssize_t)(o->max_header_bytes != 0 ? o->max_header_bytes : CV_MAX_HTTP_HEADERS));
+    evhttp_set_max_headers_size(s->http,
+                                (ev_ssize_t)(o->max_header_bytes != 0 ? o->max_header_bytes : CV_MAX_HTTP_HEADERS));
     evhttp_set_timeout(s->http, (int)s->idle_timeout_s);
     evhttp_set_allowed_methods(s->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST | EVHTTP_REQ_PUT |
                                             EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS);

@@ -19,21 +19,14 @@
 struct cv_http_server;
 struct cv_http_request;
 
-enum cv_http_method {
-    CV_HTTP_GET,
-    CV_HTTP_HEAD,
-    CV_HTTP_POST,
-    CV_HTTP_PUT,
-    CV_HTTP_DELETE,
-    CV_HTTP_OPTIONS
-};
+enum cv_http_method { CV_HTTP_GET, CV_HTTP_HEAD, CV_HTTP_POST, CV_HTTP_PUT, CV_HTTP_DELETE, CV_HTTP_OPTIONS };
 
 struct cv_http_server_options {
-    const char *address;        /* "host:port"; port 0: any free one */
-    size_t max_body_bytes;      /* 413 beyond it; 0: CV_MAX_HTTP_BODY */
-    size_t max_header_bytes;    /* 400 beyond it; 0: CV_MAX_HTTP_HEADERS */
-    size_t max_queued_bytes;    /* of one stream; beyond it the client is cut off; 0: 4 MiB */
-    unsigned idle_timeout_s;    /* a silent connection without a request is closed; 0: 60 */
+    const char *address;     /* "host:port"; port 0: any free one */
+    size_t max_body_bytes;   /* 413 beyond it; 0: CV_MAX_HTTP_BODY */
+    size_t max_header_bytes; /* 400 beyond it; 0: CV_MAX_HTTP_HEADERS */
+    size_t max_queued_bytes; /* of one stream; beyond it the client is cut off; 0: 4 MiB */
+    unsigned idle_timeout_s; /* a silent connection without a request is closed; 0: 60 */
     void (*handler)(void *ctx, struct cv_http_request *r);
     void *ctx;
 };
@@ -52,10 +45,10 @@ void cv_http_server_close(struct cv_http_server *s, unsigned drain_ms);
 
 enum cv_http_method cv_http_method(const struct cv_http_request *r);
 const char *cv_http_method_name(enum cv_http_method m);
-const char *cv_http_path(const struct cv_http_request *r);                  /* decoded, without the query */
-const char *cv_http_query(const struct cv_http_request *r, const char *name); /* decoded value; NULL: absent */
+const char *cv_http_path(const struct cv_http_request *r);                     /* decoded, without the query */
+const char *cv_http_query(const struct cv_http_request *r, const char *name);  /* decoded value; NULL: absent */
 const char *cv_http_header(const struct cv_http_request *r, const char *name); /* case ignored; NULL: absent */
-const char *cv_http_peer(const struct cv_http_request *r);                  /* "127.0.0.1" */
+const char *cv_http_peer(const struct cv_http_request *r);                     /* "127.0.0.1" */
 /* The body in one piece. */
 const void *cv_http_body(const struct cv_http_request *r, size_t *len);
 

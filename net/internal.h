@@ -31,5 +31,7 @@ struct cv_net_retired {
 /* Calls close, which frees the struct around r, on a thread of its own when the socket has become quiet. Nobody may
  * receive on it any more. */
 void cv_net_retire(struct cv_net_retired *r, void (*close)(struct cv_net_retired *r));
+/* How many are not closed yet. */
+unsigned cv_net_n_retired(void);
 
 #endif

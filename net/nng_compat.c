@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/hash.h"
 #include "net/internal.h"
 
@@ -82,8 +83,14 @@ bool cv_nng_listen(nng_socket s, const char *address, char *out, struct cv_error
         return false;
     const bool any = a.inproc ? a.host[0] == '\0' : a.port == 0;
     int rv = NNG_EADDRINUSE;
-    /* NNG cannot be asked which port it got, so we look for one first; another process may take it in between. */
-    for (int attempt = 0; rv == NNG_EADDRINUSE && attempt < (any ? 20 : 1); attempt++) {
+    /* NNG cannot be asked which port it got, so we look for one first; another process may take it in between. A given
+     * port may still be held by a socket of this process that was closed a moment ago. */
+    for (int attempt = 0; rv == NNG_EADDRINUSE && attempt < (any ? 20 : 100); attempt++) {
+        if (attempt != 0 && !any) {
+            if (cv_net_n_retired() == 0)
+                break;
+            cv_sleep_ms(20);
+        }
         if (any && a.inproc) {
             unsigned char name[8];
             if (!cv_random_bytes(name, sizeof(name)))

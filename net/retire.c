@@ -46,18 +46,20 @@ static void *close_quiet_ones(void *arg)
     return NULL;
 }
 
+unsigned cv_net_n_retired(void)
+{
+    pthread_mutex_lock(&lock);
+    const unsigned n = n_left;
+    pthread_mutex_unlock(&lock);
+    return n;
+}
+
 #ifdef CV_ASAN
 /* The leak checker looks when all is closed: what a socket holds is found by number only, which it does not follow. */
 static void settle(void)
 {
-    for (int i = 0; i < 3000; i++) {
-        pthread_mutex_lock(&lock);
-        const unsigned n = n_left;
-        pthread_mutex_unlock(&lock);
-        if (n == 0)
-            break;
+    for (int i = 0; i < 3000 && cv_net_n_retired() != 0; i++)
         cv_sleep_ms(1);
-    }
     cv_sleep_ms(100); /* NNG's own threads free what belonged to the last ones */
 }
 #endif

@@ -25,7 +25,7 @@ struct seen {
 struct cv_seal {
     bool has_key;
     unsigned char key[CV_SHA256_BYTES];
-    pthread_mutex_t lock; /* a leaf; guards what follows */
+    pthread_mutex_t lock;  /* a leaf; guards what follows */
     struct cv_seal_id own; /* of the last question asked here */
     struct seen *seen;     /* CV_SEAL_CLIENTS of them, made with the first question answered here */
     size_t n_seen;

@@ -34,7 +34,8 @@ bool cv_head_decode(const void *data, size_t len, struct cv_head *out, struct cv
     if (h.magic != MAGIC)
         return cv_fail(err, CV_ERR_FORMAT, "message begins with %08x, not with CVB1", h.magic);
     if (h.version != CV_PROTO_VERSION)
-        return cv_fail(err, CV_ERR_PEER, "message of protocol version %u, this build speaks %d", h.version, CV_PROTO_VERSION);
+        return cv_fail(err, CV_ERR_PEER, "message of protocol version %u, this build speaks %d", h.version,
+                       CV_PROTO_VERSION);
     if (!known_kind(h.kind))
         return cv_fail(err, CV_ERR_FORMAT, "message of unknown kind %u", h.kind);
     if (h.payload_bytes != len - CV_HEAD_BYTES)
@@ -247,7 +248,8 @@ size_t cv_batch_max_bytes(const struct cv_batch_limits *lim)
 {
     uint64_t end = lay_out(at_most(lim->n_cmd, CV_MAX_BATCH_CMDS), at_most(lim->n_row, CV_MAX_BATCH_ROWS),
                            at_most(lim->n_ask, CV_MAX_BATCH_ASKS), at_most(lim->n_id, CV_MAX_BATCH_IDS),
-                           cv_carry_row_bytes(lim->carry, at_most(lim->width, CV_MAX_EMBD))).end;
+                           cv_carry_row_bytes(lim->carry, at_most(lim->width, CV_MAX_EMBD)))
+                       .end;
     if (end < CV_STAGE_ERROR_MAX)
         end = CV_STAGE_ERROR_MAX; /* a HELLO or an ERROR always passes */
     return end <= CV_MAX_MESSAGE_BYTES ? (size_t)end : CV_MAX_MESSAGE_BYTES;
@@ -327,7 +329,8 @@ bool cv_stage_error_decode(const void *data, size_t len, struct cv_stage_error *
         return cv_fail(err, CV_ERR_FORMAT, "error message with a text of %u bytes in %zu", n, len);
     if (cv_utf8_valid_prefix((const char *)at + 16, n) != n || memchr(at + 16, 0, n) != NULL)
         return cv_fail(err, CV_ERR_FORMAT, "error message whose text is not UTF-8");
-    *out = (struct cv_stage_error){.epoch = h.epoch, .seq = h.seq, .batch_id = h.batch_id, .stage = cv_load_u32(at + 4)};
+    *out =
+        (struct cv_stage_error){.epoch = h.epoch, .seq = h.seq, .batch_id = h.batch_id, .stage = cv_load_u32(at + 4)};
     /* a code that a later version may have: still an error, of no known kind */
     out->code = code > CV_OK && code <= CV_ERR_INTERNAL ? (enum cv_code)code : CV_ERR_PEER;
     memcpy(out->text, at + 16, n);

@@ -132,7 +132,8 @@ void cv_carry_encode(enum cv_carry type, const float *rows, uint32_t n_row, uint
         memcpy(dst, rows, bytes * n_row);
     if (type != CV_CARRY_F16)
         return;
-    void (*const pack)(const float *, uint32_t, void *) = cv_carry_has_fast() ? cv_carry_pack_f16_fast : cv_carry_pack_f16_ref;
+    void (*const pack)(const float *, uint32_t, void *) =
+        cv_carry_has_fast() ? cv_carry_pack_f16_fast : cv_carry_pack_f16_ref;
     for (uint32_t r = 0; r < n_row; r++) {
         unsigned char *at = (unsigned char *)dst + r * bytes;
         pack(rows + (size_t)r * width, width, at);
@@ -148,7 +149,8 @@ void cv_carry_decode(enum cv_carry type, const void *src, uint32_t n_row, uint32
         memcpy(rows, src, bytes * n_row);
     if (type != CV_CARRY_F16)
         return;
-    void (*const unpack)(const void *, uint32_t, float *) = cv_carry_has_fast() ? cv_carry_unpack_f16_fast : cv_carry_unpack_f16_ref;
+    void (*const unpack)(const void *, uint32_t, float *) =
+        cv_carry_has_fast() ? cv_carry_unpack_f16_fast : cv_carry_unpack_f16_ref;
     for (uint32_t r = 0; r < n_row; r++)
         unpack((const unsigned char *)src + r * bytes, width, rows + (size_t)r * width);
 }

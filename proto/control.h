@@ -44,9 +44,9 @@ struct cv_ctl_device {
     const char *kind; /* "cpu", "cuda", "hip" */
     const char *name; /* "AMD EPYC 7B13" */
     uint64_t memory_total_bytes;
-    uint64_t memory_free_bytes;       /* what may be used: budget and cgroup respected */
-    double bandwidth_bytes_per_s;     /* measured reading of weights */
-    double matmul_flops_per_s;        /* measured */
+    uint64_t memory_free_bytes;   /* what may be used: budget and cgroup respected */
+    double bandwidth_bytes_per_s; /* measured reading of weights */
+    double matmul_flops_per_s;    /* measured */
     uint32_t n_threads;
 };
 
@@ -69,7 +69,7 @@ const char *cv_node_state_name(enum cv_node_state state); /* "idle", "fetching",
 
 struct cv_ctl_status { /* the body of HEARTBEAT and of the reply to STATS */
     enum cv_node_state state;
-    uint64_t epoch; /* that state is about; 0: none */
+    uint64_t epoch;    /* that state is about; 0: none */
     enum cv_code code; /* CV_NODE_FAILED: why */
     const char *text;
     uint64_t n_batches, n_rows, busy_us; /* since the epoch began */
@@ -113,12 +113,12 @@ struct cv_ctl_tensor {
 
 struct cv_ctl_load {
     uint64_t epoch;
-    uint32_t stage, n_stage; /* this one's index, and how many there are */
-    uint32_t device;         /* index into the HELLO's devices */
+    uint32_t stage, n_stage;          /* this one's index, and how many there are */
+    uint32_t device;                  /* index into the HELLO's devices */
     uint32_t layer_first, layer_last; /* [first, last) */
     bool has_embd, has_head;
     uint32_t n_slots, n_ctx, n_batch;
-    uint32_t kv_type; /* a GGUF type number: 0 f32, 1 f16 */
+    uint32_t kv_type;                     /* a GGUF type number: 0 f32, 1 f16 */
     unsigned char model[CV_SHA256_BYTES]; /* the model's identity digest */
     const unsigned char *gguf_header;     /* metadata without tokenizer arrays, and the stage's tensor directory */
     size_t gguf_header_len;

@@ -201,8 +201,8 @@ static bool get_tensors(struct copy *c, struct cv_ctl_load *l, const Caravan__Lo
             !get_fixed(c, t[i].sha256, &x->sha256, CV_SHA256_BYTES, "tensor digest"))
             return false;
         if (x->part >= CV_MAX_GGUF_PARTS || !cv_add_size(x->offset, x->size_bytes, &end) || end > INT64_MAX)
-            return cv_fail(c->err, CV_ERR_FORMAT, "tensor '%.100s': part %u, offset %llu, %llu bytes", t[i].name, x->part,
-                           (unsigned long long)x->offset, (unsigned long long)x->size_bytes);
+            return cv_fail(c->err, CV_ERR_FORMAT, "tensor '%.100s': part %u, offset %llu, %llu bytes", t[i].name,
+                           x->part, (unsigned long long)x->offset, (unsigned long long)x->size_bytes);
         t[i].part = x->part;
         t[i].offset = x->offset;
         t[i].size_bytes = x->size_bytes;
@@ -373,7 +373,8 @@ bool cv_ctl_reply_decode(struct cv_ctl_reply *out, const void *data, size_t len,
         struct copy c = {arena, err};
         r.version = m->version;
         r.session = m->session;
-        ok = check_version(m->version, err) && (get_reply(&c, &r, m) || cv_wrap(err, "reply to %s", cv_ctl_kind_name(r.kind)));
+        ok = check_version(m->version, err) &&
+             (get_reply(&c, &r, m) || cv_wrap(err, "reply to %s", cv_ctl_kind_name(r.kind)));
     }
     cv_arena_fini(&budget.arena);
     if (ok)

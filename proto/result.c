@@ -60,7 +60,8 @@ void cv_results_encode_into(void *body, const struct cv_results *r, struct cv_re
     copy_section(out->whole, r->whole, (size_t)(l.end - l.whole));
 }
 
-static bool check_result(const struct cv_results *r, uint32_t i, const struct cv_result_limits *lim, struct cv_error *err)
+static bool check_result(const struct cv_results *r, uint32_t i, const struct cv_result_limits *lim,
+                         struct cv_error *err)
 {
     const struct cv_result *x = &r->result[i];
     if (x->row >= lim->n_row || (i > 0 && x->row <= r->result[i - 1].row))
@@ -87,8 +88,8 @@ bool cv_results_decode(const void *data, size_t len, const struct cv_result_limi
     if (!cv_head_decode_kind(data, len, CV_KIND_RESULT, &h, err))
         return false;
     if (h.n_ask > lim->n_result || h.n_id > lim->n_cand || h.n_row > lim->n_whole)
-        return cv_fail(err, CV_ERR_LIMIT, "%u results, %u candidates, %u whole rows; the limits are %u, %u, %u", h.n_ask,
-                       h.n_id, h.n_row, lim->n_result, lim->n_cand, lim->n_whole);
+        return cv_fail(err, CV_ERR_LIMIT, "%u results, %u candidates, %u whole rows; the limits are %u, %u, %u",
+                       h.n_ask, h.n_id, h.n_row, lim->n_result, lim->n_cand, lim->n_whole);
     if (h.width != lim->n_vocab || !counts_fit(h.n_ask, h.n_row, h.width))
         return cv_fail(err, CV_ERR_FORMAT, "result of %u tokens, expected %u", h.width, lim->n_vocab);
     struct layout l = lay_out(h.n_ask, h.n_id, h.n_row, h.width);
@@ -126,7 +127,8 @@ static uint32_t at_most(uint32_t a, uint32_t b)
 size_t cv_results_max_bytes(const struct cv_result_limits *lim)
 {
     uint64_t end = lay_out(at_most(lim->n_result, CV_MAX_BATCH_ASKS), lim->n_cand,
-                           at_most(lim->n_whole, CV_MAX_BATCH_ASKS), at_most(lim->n_vocab, CV_MAX_VOCAB)).end;
+                           at_most(lim->n_whole, CV_MAX_BATCH_ASKS), at_most(lim->n_vocab, CV_MAX_VOCAB))
+                       .end;
     if (end < CV_STAGE_ERROR_MAX)
         end = CV_STAGE_ERROR_MAX; /* a HELLO or an ERROR always passes */
     return end <= CV_MAX_MESSAGE_BYTES ? (size_t)end : CV_MAX_MESSAGE_BYTES;

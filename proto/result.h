@@ -22,7 +22,7 @@ struct cv_results {
     uint64_t epoch, seq, batch_id;
     uint32_t compute_us;
     uint32_t n_result, n_cand, n_whole, n_vocab;
-    const struct cv_result *result;  /* borrowed from the message, as the rest */
+    const struct cv_result *result; /* borrowed from the message, as the rest */
     const struct cv_candidate *cand;
     const float *whole; /* [n_whole][n_vocab] */
 };

@@ -122,7 +122,8 @@ bool cv_pread_all(int fd, void *out, size_t n, uint64_t offset, const char *path
         if (done < 0)
             return cv_fail_errno(err, errno, "read %s", path);
         if (done == 0)
-            return cv_fail(err, CV_ERR_FORMAT, "%s: ends at byte %llu, more was expected", path, (unsigned long long)offset);
+            return cv_fail(err, CV_ERR_FORMAT, "%s: ends at byte %llu, more was expected", path,
+                           (unsigned long long)offset);
         at += done;
         n -= (size_t)done;
         offset += (uint64_t)done;

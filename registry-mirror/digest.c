@@ -18,7 +18,7 @@ static const char first_line[] = "caravan digests 1\n";
 struct job {
     const struct cv_model *m;
     struct cv_model_digest *d;
-    int *fd; /* of each part */
+    int *fd;             /* of each part */
     unsigned char *head; /* SHA-256 of each part's header */
     struct cv_hash_job hash;
     cv_digest_progress *progress;
@@ -39,8 +39,9 @@ static bool key_of(const struct cv_model *m, char key[CV_SHA256_HEX], struct cv_
         struct stat st;
         char *path = realpath(m->part[i].path, NULL);
         ok = path != NULL && stat(path, &st) == 0 &&
-             cv_buf_printf(&b, "%s\n%lld %lld.%09ld %llu %llu\n", path, (long long)st.st_size, (long long)st.st_mtim.tv_sec,
-                           (long)st.st_mtim.tv_nsec, (unsigned long long)st.st_ino, (unsigned long long)st.st_dev);
+             cv_buf_printf(&b, "%s\n%lld %lld.%09ld %llu %llu\n", path, (long long)st.st_size,
+                           (long long)st.st_mtim.tv_sec, (long)st.st_mtim.tv_nsec, (unsigned long long)st.st_ino,
+                           (unsigned long long)st.st_dev);
         if (!ok)
             cv_fail_errno(err, path == NULL ? errno : ENOMEM, "%s", m->part[i].path);
         free(path);
@@ -123,7 +124,8 @@ static bool hash_all(struct job *j, struct cv_error *err)
     for (size_t i = 0; i < g->n_tensor; i++) {
         const struct cv_gguf_tensor *t = &g->tensor[i];
         const struct cv_model_part *p = &j->m->part[t->part];
-        if (!cv_hash_range(&j->hash, j->fd[t->part], p->data_offset + t->offset, t->size_bytes, p->path, j->d->tensor[i], err))
+        if (!cv_hash_range(&j->hash, j->fd[t->part], p->data_offset + t->offset, t->size_bytes, p->path,
+                           j->d->tensor[i], err))
             return cv_wrap(err, "tensor '%.100s'", t->name);
     }
     cv_sha256_update(j->hash.hash, j->head, j->m->n_part * CV_SHA256_BYTES);

@@ -25,9 +25,9 @@
 #include "registry-mirror/layer_map.h"
 
 enum {
-    CHUNK_BYTES = 4 << 20,   /* one request */
-    GAP_BYTES = 256,         /* two tensors so near are fetched in one: their alignment, rather than another request */
-    SAVE_BYTES = 256 << 20   /* a crash loses at most so much */
+    CHUNK_BYTES = 4 << 20, /* one request */
+    GAP_BYTES = 256,       /* two tensors so near are fetched in one: their alignment, rather than another request */
+    SAVE_BYTES = 256 << 20 /* a crash loses at most so much */
 };
 
 struct mapped { /* a part's file as it was when it was mapped; stays until close, as pointers into it were given out */
@@ -128,13 +128,14 @@ struct round {
     struct chunk *chunk;
     size_t n_chunk, cap_chunk;
     struct cv_hash_job hash;
-    uint64_t all, there;        /* bytes of the tensors asked for; what is there of them */
+    uint64_t all, there; /* bytes of the tensors asked for; what is there of them */
     uint64_t fetched, unsaved;
 };
 
 static int by_place(const void *a, const void *b)
 {
-    const struct cv_layer_tensor *x = *(const struct cv_layer_tensor *const *)a, *y = *(const struct cv_layer_tensor *const *)b;
+    const struct cv_layer_tensor *x = *(const struct cv_layer_tensor *const *)a,
+                                 *y = *(const struct cv_layer_tensor *const *)b;
     if (x->part != y->part)
         return x->part < y->part ? -1 : 1;
     return x->offset < y->offset ? -1 : x->offset > y->offset;
@@ -169,7 +170,8 @@ static bool plan(struct round *r, struct cv_error *err)
         const struct cv_intervals *have = cv_layer_map_part(&r->c->map, t->part);
         struct cv_interval gap;
         bool ok = have != NULL;
-        for (uint64_t at = t->offset, end = t->offset + t->size_bytes; ok && cv_intervals_gap(have, at, end, &gap); at = gap.to) {
+        for (uint64_t at = t->offset, end = t->offset + t->size_bytes; ok && cv_intervals_gap(have, at, end, &gap);
+             at = gap.to) {
             for (uint64_t from = gap.from; ok && from < gap.to; from += CHUNK_BYTES)
                 ok = add_chunk(r, t->part, from, gap.to - from < CHUNK_BYTES ? gap.to : from + CHUNK_BYTES);
         }
@@ -248,7 +250,7 @@ static bool check_room(struct round *r, struct cv_error *err)
 
 static bool fetch(struct round *r, const char *source, struct cv_error *err)
 {
-    char (*url)[600] = NULL; /* of each part */
+    char(*url)[600] = NULL; /* of each part */
     const uint32_t n_part = r->chunk[r->n_chunk - 1].part + 1;
     struct cv_http_range *range = cv_calloc(r->n_chunk, sizeof(*range));
     url = cv_calloc(n_part, sizeof(*url));
@@ -345,7 +347,8 @@ static bool try_sources(struct round *r, struct cv_error *err)
             why = fault;
     }
     if (r->n_missing != 0 && why.code == CV_ERR_NOT_FOUND && r->what->n_source == 0)
-        cv_fail(&why, CV_ERR_NOT_FOUND, "tensor '%.100s' is not in the cache, and no source was named", r->missing[0]->name);
+        cv_fail(&why, CV_ERR_NOT_FOUND, "tensor '%.100s' is not in the cache, and no source was named",
+                r->missing[0]->name);
     return r->n_missing == 0 || cv_fail(err, why.code, "%s", why.msg);
 }
 
@@ -384,7 +387,8 @@ bool cv_layer_cache_ensure(struct cv_layer_cache *c, const struct cv_layer_ensur
                            struct cv_error *err)
 {
     struct round r = {.c = c, .what = what};
-    bool ok = begin(&r, err) && (report(&r) || cv_fail(err, CV_ERR_CANCEL, "fetching was stopped")) && try_sources(&r, err);
+    bool ok =
+        begin(&r, err) && (report(&r) || cv_fail(err, CV_ERR_CANCEL, "fetching was stopped")) && try_sources(&r, err);
     if (ok)
         (void)report(&r);
     if (fetched_bytes != NULL)
@@ -449,7 +453,8 @@ bool cv_layer_cache_list(const char *dir, struct cv_layer_held **out, size_t *n,
     DIR *d = opendir(dir);
     if (d == NULL && errno != ENOENT)
         return cv_fail_errno(err, errno, "read %s", dir);
-    for (struct dirent *e = d != NULL ? readdir(d) : NULL; ok && e != NULL && len < CV_MAX_HELD_MODELS; e = readdir(d)) {
+    for (struct dirent *e = d != NULL ? readdir(d) : NULL; ok && e != NULL && len < CV_MAX_HELD_MODELS;
+         e = readdir(d)) {
         struct cv_layer_held held = {.bytes = 0};
         struct cv_layer_map map = {0};
         char path[4600];

@@ -18,7 +18,7 @@ struct cv_checked {
     unsigned char sha256[CV_SHA256_BYTES];
 };
 
-struct cv_layer_map { /* zeroed is empty */
+struct cv_layer_map {          /* zeroed is empty */
     struct cv_intervals *have; /* by part */
     size_t n_part;
     struct cv_checked *checked; /* sorted by part and offset */

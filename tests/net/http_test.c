@@ -171,7 +171,8 @@ static void test_a_body_past_the_cap_is_a_413(void)
     ask.body_len++;
     a = fetched(&ask, 413);
     cv_http_answer_fini(&a);
-    ask = (struct cv_http_ask){.method = "POST", .url = at("/echo"), .body = big, .body_len = 1 << 20, .max_body_bytes = 1000};
+    ask = (struct cv_http_ask){
+        .method = "POST", .url = at("/echo"), .body = big, .body_len = 1 << 20, .max_body_bytes = 1000};
     struct cv_error err;
     CHECK(!cv_http_do(&ask, &a, &err));
     CHECK_EQ(err.code, CV_ERR_LIMIT);
@@ -260,7 +261,8 @@ static void test_a_client_that_leaves_is_noticed(void)
         for (int kind = 0; kind < 2; kind++) {
             int before = atomic_load(&n_closed);
             atomic_store(&kept, NULL);
-            int fd = sent(kind == 0 ? "GET /until-gone HTTP/1.1\r\nHost: x\r\n\r\n" : "GET /keep HTTP/1.1\r\nHost: x\r\n\r\n");
+            int fd = sent(kind == 0 ? "GET /until-gone HTTP/1.1\r\nHost: x\r\n\r\n"
+                                    : "GET /keep HTTP/1.1\r\nHost: x\r\n\r\n");
             if (kind == 0)
                 CHECK(recv(fd, some, sizeof(some), 0) > 0);
             for (int i = 0; kind == 1 && i < 1000 && atomic_load(&kept) == NULL; i++)
@@ -272,7 +274,8 @@ static void test_a_client_that_leaves_is_noticed(void)
                 close(fd);
             wait_for(&n_closed, before + 1);
             if (kind == 1) {
-                printf("  %s noticed after %.2f ms\n", half ? "half a close" : "a close", (double)(cv_now_ns() - t0) / 1e6);
+                printf("  %s noticed after %.2f ms\n", half ? "half a close" : "a close",
+                       (double)(cv_now_ns() - t0) / 1e6);
                 CHECK(cv_http_gone(atomic_load(&kept)));
                 cv_http_reply(atomic_load(&kept), 200, "text/plain", "too late", 8);
             }
@@ -380,12 +383,14 @@ static void test_a_file_is_served_whole_and_in_parts(void)
     cv_http_answer_fini(&a);
     for (int i = 0; i < 20; i++) {
         uint64_t first = check_below(FILE_BYTES), n = 1 + check_below(FILE_BYTES - first);
-        ask = (struct cv_http_ask){.url = at("/file"), .has_range = true, .range_first = first, .range_last = first + n - 1};
+        ask = (struct cv_http_ask){
+            .url = at("/file"), .has_range = true, .range_first = first, .range_last = first + n - 1};
         a = fetched(&ask, 206);
         CHECK(a.body.len == n && memcmp(a.body.data, content + first, n) == 0);
         cv_http_answer_fini(&a);
     }
-    ask = (struct cv_http_ask){.url = at("/file"), .has_range = true, .range_first = FILE_BYTES, .range_last = FILE_BYTES};
+    ask = (struct cv_http_ask){
+        .url = at("/file"), .has_range = true, .range_first = FILE_BYTES, .range_last = FILE_BYTES};
     a = fetched(&ask, 416);
     cv_http_answer_fini(&a);
     ask = (struct cv_http_ask){.url = at("/file"), .method = "HEAD"};
@@ -417,7 +422,9 @@ static void test_the_range_header_is_read_as_written(void)
     ranged("Range: bytes=0-1,5-6", 200, FILE_BYTES);
     ranged("Range: lines=0-1", 200, FILE_BYTES);
     ranged("Range: bytes=-0", 416, 0);
-    const char *const same[] = {"Range: bytes=0-9", "If-Range: \"v1\"", NULL}, *const other[] = {"Range: bytes=0-9", "If-Range: \"v0\"", NULL};
+    const char *const same[] = {"Range: bytes=0-9", "If-Range: \"v1\"", NULL}, *const other[] = {"Range: bytes=0-9",
+                                                                                                 "If-Range: \"v0\"",
+                                                                                                 NULL};
     struct cv_http_ask ask = {.url = at("/file"), .header = same};
     struct cv_http_answer a = fetched(&ask, 206);
     cv_http_answer_fini(&a);
@@ -528,8 +535,9 @@ static void *break_off(void *arg)
         if (range != NULL && sscanf(range, "bytes=%llu-%llu", &first, &last) == 2) {
             unsigned long long len = last - first + 1, give = len > 100000 ? 100000 : len;
             atomic_fetch_add(&b->n_asked, 1);
-            int h = snprintf(head, sizeof(head), "HTTP/1.1 206 x\r\nContent-Length: %llu\r\nContent-Range: bytes %llu-%llu/%d\r\n\r\n",
-                             len, first, last, FILE_BYTES);
+            int h = snprintf(head, sizeof(head),
+                             "HTTP/1.1 206 x\r\nContent-Length: %llu\r\nContent-Range: bytes %llu-%llu/%d\r\n\r\n", len,
+                             first, last, FILE_BYTES);
             (void)!send(fd, head, (size_t)h, MSG_NOSIGNAL);
             (void)!send(fd, content + first, give, MSG_NOSIGNAL);
         }

@@ -420,20 +420,13 @@ static void test_results_that_make_no_sense_are_refused(void)
 int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
-        CASE(test_a_batch_comes_back_as_it_was),
-        CASE(test_a_batch_may_be_empty),
-        CASE(test_every_wrong_length_is_refused),
-        CASE(test_commands_that_make_no_sense_are_refused),
-        CASE(test_rows_that_make_no_sense_are_refused),
-        CASE(test_asks_that_make_no_sense_are_refused),
-        CASE(test_counts_past_the_plan_are_refused),
-        CASE(test_another_carry_is_refused_by_name),
-        CASE(test_a_foreign_head_is_refused),
-        CASE(test_changed_bytes_never_break_the_promises),
-        CASE(test_a_hello_shows_link_epoch_and_secret),
-        CASE(test_an_error_names_its_stage),
-        CASE(test_results_come_back_as_they_were),
-        CASE(test_results_that_make_no_sense_are_refused),
+        CASE(test_a_batch_comes_back_as_it_was),        CASE(test_a_batch_may_be_empty),
+        CASE(test_every_wrong_length_is_refused),       CASE(test_commands_that_make_no_sense_are_refused),
+        CASE(test_rows_that_make_no_sense_are_refused), CASE(test_asks_that_make_no_sense_are_refused),
+        CASE(test_counts_past_the_plan_are_refused),    CASE(test_another_carry_is_refused_by_name),
+        CASE(test_a_foreign_head_is_refused),           CASE(test_changed_bytes_never_break_the_promises),
+        CASE(test_a_hello_shows_link_epoch_and_secret), CASE(test_an_error_names_its_stage),
+        CASE(test_results_come_back_as_they_were),      CASE(test_results_that_make_no_sense_are_refused),
     };
     return check_main(argc, argv, cases, CV_COUNT(cases));
 }

@@ -69,8 +69,8 @@ static void test_f16_takes_what_is_no_number(void)
 /* Bits of floats drawn evenly over all exponents, and the edges of the format. */
 static float any_float(void)
 {
-    static const float edge[] = {65504.0f, 65519.99f, 65520.0f, 65536.0f, 0x1p-14f,  0x1p-24f, 0x1p-25f,
-                                 0x1.8p-25f, 0x1.ffcp-15f, 2049.0f, 2051.0f, 0x1.fffffep127f, 0x1p-149f};
+    static const float edge[] = {65504.0f,   65519.99f,    65520.0f, 65536.0f, 0x1p-14f,        0x1p-24f, 0x1p-25f,
+                                 0x1.8p-25f, 0x1.ffcp-15f, 2049.0f,  2051.0f,  0x1.fffffep127f, 0x1p-149f};
     uint64_t r = check_rand();
     if (r % 16 == 0)
         return edge[check_below(CV_COUNT(edge))];

@@ -110,7 +110,8 @@ static const char *const sources[] = {"http://10.0.0.1:8100", "http://10.0.0.2:8
 static struct cv_ctl_request a_load(void)
 {
     for (size_t i = 0; i < CV_COUNT(some_tensors); i++) {
-        some_tensors[i] = (struct cv_ctl_tensor){.name = "blk.0.attn_q.weight", .offset = i << 33, .size_bytes = i, .part = 2};
+        some_tensors[i] =
+            (struct cv_ctl_tensor){.name = "blk.0.attn_q.weight", .offset = i << 33, .size_bytes = i, .part = 2};
         memset(some_tensors[i].sha256, (int)i, CV_SHA256_BYTES);
     }
     return (struct cv_ctl_request){.session = 1,
@@ -199,14 +200,14 @@ static void test_the_other_requests_arrive(void)
     CHECK(got.u.heartbeat.node_id == 5 && s->state == CV_NODE_FAILED && s->epoch == 4 && s->code == CV_ERR_NOMEM);
     CHECK_STR(s->text, "too small");
     CHECK(s->n_batches == 1 && s->n_rows == 2 && s->busy_us == 3 && s->memory_used_bytes == 4 &&
-          s->memory_free_bytes == 5 && s->load_done_bytes == 6 && s->load_all_bytes == 7 && s->load_bytes_per_s == 8.5 &&
-          s->fetched_bytes == 9);
+          s->memory_free_bytes == 5 && s->load_done_bytes == 6 && s->load_all_bytes == 7 &&
+          s->load_bytes_per_s == 8.5 && s->fetched_bytes == 9);
     r.u.heartbeat.status.state = (enum cv_node_state)6;
     refused(&r, CV_ERR_FORMAT, "HEARTBEAT: unknown node state 6");
 
-    r = (struct cv_ctl_request){.kind = CV_CTL_LISTEN,
-                                .u.listen = {.epoch = 8, .hello = {.epoch = 8, .link = 2, .secret = "0123456789abcde"},
-                                             .carry = CV_CARRY_F16}};
+    r = (struct cv_ctl_request){
+        .kind = CV_CTL_LISTEN,
+        .u.listen = {.epoch = 8, .hello = {.epoch = 8, .link = 2, .secret = "0123456789abcde"}, .carry = CV_CARRY_F16}};
     got = passed_on(&r);
     CHECK(cv_edge_hello_equal(&got.u.listen.hello, &r.u.listen.hello) && got.u.listen.carry == CV_CARRY_F16);
     r.u.listen.hello.epoch = 9;
@@ -247,7 +248,8 @@ static struct cv_ctl_reply answered(const struct cv_ctl_reply *r)
 static void test_replies_arrive(void)
 {
     struct cv_error err;
-    struct cv_ctl_reply r = {.session = 3, .kind = CV_CTL_HELLO, .u.hello = {.node_id = 6, .heartbeat_ms = 500, .cluster = "home"}};
+    struct cv_ctl_reply r = {
+        .session = 3, .kind = CV_CTL_HELLO, .u.hello = {.node_id = 6, .heartbeat_ms = 500, .cluster = "home"}};
     struct cv_ctl_reply got = answered(&r);
     CHECK(got.u.hello.node_id == 6 && got.u.hello.heartbeat_ms == 500);
     CHECK_STR(got.u.hello.cluster, "home");

@@ -144,7 +144,8 @@ static uint64_t ensured(struct cv_layer_cache *c, size_t first, size_t n, const 
 {
     struct cv_error err;
     uint64_t fetched = 0;
-    struct cv_layer_ensure what = {.tensor = tensor + first, .n_tensor = n, .source = &source, .n_source = source != NULL};
+    struct cv_layer_ensure what = {
+        .tensor = tensor + first, .n_tensor = n, .source = &source, .n_source = source != NULL};
     CHECK_OK(cv_layer_cache_ensure(c, &what, &fetched, &err), err);
     return fetched;
 }
@@ -310,8 +311,13 @@ static void test_an_interrupted_fetch_goes_on(void)
     const char *source = url;
     struct cv_error err;
     uint64_t fetched = 0, most = 6 << 20;
-    struct cv_layer_ensure what = {.tensor = tensor, .n_tensor = N_TENSORS, .source = &source, .n_source = 1,
-                                   .n_connections = 1, .progress = stop_after, .ctx = &most};
+    struct cv_layer_ensure what = {.tensor = tensor,
+                                   .n_tensor = N_TENSORS,
+                                   .source = &source,
+                                   .n_source = 1,
+                                   .n_connections = 1,
+                                   .progress = stop_after,
+                                   .ctx = &most};
     CHECK(!cv_layer_cache_ensure(c, &what, &fetched, &err));
     CHECK_EQ(err.code, CV_ERR_CANCEL);
     cv_layer_cache_close(c);
@@ -371,8 +377,11 @@ static void test_a_source_that_is_away_is_passed_over(void)
 
 static void test_a_damaged_map_is_an_empty_one(void)
 {
-    static const char *const damage[] = {"", "nonsense\n", "caravan layer map 1\nhave 0 5 3\n",
-                                         "caravan layer map 1\ntensor 0 1 2 zz\n", "caravan layer map 1\nhave 0 1 99",
+    static const char *const damage[] = {"",
+                                         "nonsense\n",
+                                         "caravan layer map 1\nhave 0 5 3\n",
+                                         "caravan layer map 1\ntensor 0 1 2 zz\n",
+                                         "caravan layer map 1\nhave 0 1 99",
                                          "caravan layer map 1\nhave 5000 1 99\n"};
     up();
     struct cv_layer_cache *c = opened();

@@ -24,8 +24,15 @@ static void check(bool ok)
 
 static void batch(const void *data, size_t size, enum cv_carry carry, uint32_t width)
 {
-    const struct cv_batch_limits limits = {.n_cmd = 8, .n_row = 16, .n_ask = 16, .n_id = 64, .n_slots = 4, .n_ctx = 100,
-                                           .n_vocab = 1000, .carry = carry, .width = width};
+    const struct cv_batch_limits limits = {.n_cmd = 8,
+                                           .n_row = 16,
+                                           .n_ask = 16,
+                                           .n_id = 64,
+                                           .n_slots = 4,
+                                           .n_ctx = 100,
+                                           .n_vocab = 1000,
+                                           .carry = carry,
+                                           .width = width};
     struct cv_batch b;
     struct cv_error err;
     float row[16 * 5];
@@ -46,8 +53,8 @@ static void batch(const void *data, size_t size, enum cv_carry carry, uint32_t w
 
 static void results(const void *data, size_t size)
 {
-    const struct cv_result_limits limits = {.n_row = 16, .n_slots = 4, .n_ctx = 100, .n_vocab = 10, .n_result = 4,
-                                            .n_cand = 8, .n_whole = 2};
+    const struct cv_result_limits limits = {
+        .n_row = 16, .n_slots = 4, .n_ctx = 100, .n_vocab = 10, .n_result = 4, .n_cand = 8, .n_whole = 2};
     struct cv_results r;
     struct cv_error err;
     if (!cv_results_decode(data, size, &limits, &r, &err)) {
