@@ -68,7 +68,7 @@ bool cv_plan_exact_sands(struct exact *x, struct cv_arena *arena);
 void cv_plan_exact_rooms(struct exact *x, double max_v);
 /* The first cut l such that what digit[] leaves may still hold layers [l, n). */
 uint32_t cv_plan_exact_least_cut(const struct exact *x);
-/* Fills in rest_now[from..n) for digit[]. */
+/* Fills in rest_now[from..n) for digit[]; no less than rest. */
 void cv_plan_exact_rest(struct exact *x, uint32_t from);
 
 #endif

@@ -101,6 +101,8 @@ void cv_plan_exact_free(struct exact *x);
 bool cv_plan_exact_sum(struct exact *x, double max_v, double max_sum, struct chain *out);
 /* Any chain with every v <= max_v. */
 bool cv_plan_exact_reach(struct exact *x, double max_v, struct chain *out);
+/* No chain with every v <= max_v has a smaller sum of u: a quick look, without the table. */
+double cv_plan_exact_bound(struct exact *x, double max_v);
 /* Steps of work done so far: our clock. */
 uint64_t cv_plan_exact_work(const struct exact *x);
 

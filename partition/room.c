@@ -58,11 +58,12 @@ static void set_room(struct exact *x, uint32_t c)
     }
 }
 
-/* The least u of a unit of sand on class c, its share of what a stage costs anyhow included. */
-static double price_of(const struct exact *x, uint32_t c, double max_v)
+/* The least u of a unit of sand on class c, its share of what a stage costs anyhow included; in: the least way into the
+ * class that counts. */
+static double price_of(const struct exact *x, uint32_t c, double max_v, double in)
 {
     const double *u = x->u + (size_t)c * (x->n + 1), *s = x->sand[SAND_U];
-    double least = INFINITY, in = INFINITY;
+    double least = INFINITY;
     for (uint32_t l = 0; l < x->n; l++)
         least = fmin(least, (u[l + 1] - u[l]) / (s[l + 1] - s[l]));
     for (uint32_t e = 0; e < x->n_class; e++)
@@ -71,16 +72,23 @@ static double price_of(const struct exact *x, uint32_t c, double max_v)
     return least + (in + x->u_fix[c]) / x->room[SAND_U][c];
 }
 
-void cv_plan_exact_rooms(struct exact *x, double max_v)
+static void set_prices(struct exact *x, double max_v, bool from_home)
 {
     for (uint32_t c = 0; c < x->n_class; c++) {
-        set_room(x, c);
-        x->price[c] = x->room[SAND_U][c] > 0.0 ? price_of(x, c, max_v) : INFINITY;
+        const double in = from_home ? in_edge(x, x->n_class, c) : INFINITY;
+        x->price[c] = x->room[SAND_U][c] > 0.0 ? price_of(x, c, max_v, in) : INFINITY;
         uint32_t i = c;
         for (; i > 0 && x->price[x->by_price[i - 1]] > x->price[c]; i--)
             x->by_price[i] = x->by_price[i - 1];
         x->by_price[i] = c;
     }
+}
+
+void cv_plan_exact_rooms(struct exact *x, double max_v)
+{
+    for (uint32_t c = 0; c < x->n_class; c++)
+        set_room(x, c);
+    set_prices(x, max_v, false);
 }
 
 uint32_t cv_plan_exact_least_cut(const struct exact *x)
@@ -124,4 +132,20 @@ void cv_plan_exact_rest(struct exact *x, uint32_t from)
         }
         x->rest_now[l] = sum > x->rest[l] ? sum : x->rest[l];
     }
+}
+
+double cv_plan_exact_bound(struct exact *x, double max_v)
+{
+    cv_plan_exact_windows(x, max_v);
+    for (uint32_t c = 0; c < x->n_class; c++) {
+        set_room(x, c);
+        x->digit[c] = 0;
+    }
+    if (cv_plan_exact_least_cut(x) > 1) /* even the layers after the first have no room */
+        return INFINITY;
+    set_prices(x, max_v, true);
+    for (uint32_t l = 0; l <= x->n; l++)
+        x->rest[l] = 0.0;
+    cv_plan_exact_rest(x, 0);
+    return x->rest_now[0];
 }

@@ -98,8 +98,12 @@ static double open_bound(const struct search *s)
 
 static void narrow(struct search *s)
 {
-    const double lo = below_least_max(s);
-    push(s, (struct interval){.lo = lo, .hi = INFINITY});
+    struct interval all = {.lo = below_least_max(s), .hi = INFINITY};
+    for (int i = 0; i < 8; i++) { /* how large may v be, seeing what the sum is at least? */
+        all.sum = cv_plan_exact_bound(s->x, all.hi);
+        all.hi = (s->best->score * BELOW - all.sum) / s->beta;
+    }
+    push(s, all);
     while (s->n_open > 0 && cv_plan_exact_work(s->x) < MAX_WORK) {
         const struct interval i = pop_best(s);
         if (bound_of(s, &i) >= s->best->score * BELOW)
