@@ -62,7 +62,7 @@ static struct cv_tmpl_args rest_of(const struct cv_tmpl_args *args, uint32_t n)
 {
     struct cv_tmpl_args rest = *args;
     n = n < args->n_pos ? n : args->n_pos;
-    rest.pos = args->pos + n;
+    rest.pos = n == 0 ? args->pos : args->pos + n;
     rest.n_pos -= n;
     return rest;
 }
