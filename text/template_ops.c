@@ -289,6 +289,18 @@ static bool int_binary(struct cv_tmpl_run *r, int op, int64_t a, int64_t b, stru
     return ok || overflow(r, op);
 }
 
+/* floor(a / b), by way of the remainder, which is exact: a / b may round up to a whole number. */
+static double floor_quotient(double a, double b)
+{
+    const double rest = fmod(a, b);
+    double q = (a - rest) / b;
+    if (rest != 0.0 && (rest < 0.0) != (b < 0.0))
+        q -= 1.0;
+    if (q == 0.0)
+        return copysign(0.0, a / b);
+    return q - floor(q) > 0.5 ? floor(q) + 1.0 : floor(q);
+}
+
 static bool float_binary(struct cv_tmpl_run *r, int op, double a, double b, struct cv_value *out)
 {
     double v;
@@ -306,9 +318,7 @@ static bool float_binary(struct cv_tmpl_run *r, int op, double a, double b, stru
         v = a / b;
         break;
     case CV_TOK_FLOORDIV:
-        /* by way of the remainder, which is exact: a / b may round up to a whole number */
-        v = fmod(a, b);
-        v = floor((a - v) / b - (v != 0.0 && (v < 0.0) != (b < 0.0) ? 1.0 : 0.0) + 0.5);
+        v = floor_quotient(a, b);
         break;
     case CV_TOK_MOD:
         v = fmod(a, b);
