@@ -282,8 +282,8 @@ bool cv_tmpl_percent(struct cv_tmpl_run *r, struct cv_value fmt, struct cv_value
             return false;
     }
     /* what has items by index or by name need not be used up, unless it is a tuple */
-    const bool indexed = args.type == CV_VALUE_MAP ||
-                         (args.type == CV_VALUE_LIST && args.flavor <= CV_LIST_RANGE && args.flavor != CV_LIST_ITER);
+    const bool list = args.type == CV_VALUE_LIST && args.flavor <= CV_LIST_RANGE && args.flavor != CV_LIST_ITER;
+    const bool indexed = list || args.type == CV_VALUE_MAP || args.type == CV_VALUE_UNDEFINED;
     const bool all = tuple ? p.next >= args.as.list->n : p.next != 0 || p.by_name || indexed;
     if (!all)
         return cv_tmpl_fail(r, CV_ERR_FORMAT, "not all arguments converted during string formatting");
