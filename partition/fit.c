@@ -206,8 +206,6 @@ bool cv_plan_would_fit(const struct cv_plan_model *model, const struct cv_plan_c
     return ok;
 }
 
-/* -------- in words */
-
 static void say_nodes(const struct costs *k, struct cv_buf *b)
 {
     enum { SHOWN = 6 };

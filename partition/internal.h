@@ -6,6 +6,8 @@
 
 #include "partition/plan.h"
 
+enum { COST_PAGE = 64 /* positions of a page of sequence memory */ };
+
 enum cost_kind {
     COST_TOKEN, /* one row */
     COST_BATCH, /* goal.rows rows of as many sequences */
@@ -45,6 +47,9 @@ struct costs {
     struct cv_plan_link *link; /* [(n_dev + 1)^2] all filled in */
 };
 
+/* input.c: is there anything in it that makes no sense? */
+bool cv_plan_input_check(const struct cv_plan_model *m, const struct cv_plan_cluster *c, const struct cv_plan_goal *g,
+                         struct cv_error *err);
 bool cv_plan_costs_make(struct costs *k, const struct cv_plan_model *model, const struct cv_plan_cluster *cluster,
                         const struct cv_plan_goal *goal, struct cv_arena *arena, struct cv_error *err);
 /* Time of a stage without its edges; the head of a chunk is not in it. */
@@ -126,7 +131,7 @@ bool cv_plan_say_no(const struct costs *k, struct cv_error *err);
 bool cv_plan_spares(const struct costs *k, const struct classes *s, const struct chain *best, struct cv_plan *plan,
                     struct cv_arena *arena, struct cv_error *err);
 
-/* Fills in a plan whose stages have device, layer_first and layer_last. */
+/* predict.c: fills in a plan whose stages have device, layer_first and layer_last. */
 void cv_plan_fill(const struct costs *k, struct cv_plan *plan);
 
 #endif

@@ -9,8 +9,6 @@
 
 static const char COORDINATOR[] = "coordinator";
 
-/* -------- numbers */
-
 /* A plain decimal number at the start of text: no sign, no exponent, no "inf". NULL if there is none. */
 static const char *read_number(const char *text, double *out)
 {
@@ -71,8 +69,6 @@ bool cv_plan_spec_delay(const char *text, double *out, struct cv_error *err)
     }
     return cv_fail(err, CV_ERR_ARG, "'%s' is no delay; expected a number with us, ms or s, such as 0.3ms", text);
 }
-
-/* -------- names */
 
 static bool grow(struct cv_arena *arena, void **items, uint32_t n, uint32_t *cap, size_t size, struct cv_error *err)
 {
@@ -161,8 +157,6 @@ static bool split(const char *text, const char *form, size_t *len, const char **
     *rest = eq + 1;
     return true;
 }
-
-/* -------- what stands on the command line */
 
 bool cv_plan_spec_add(struct cv_plan_spec *s, const struct cv_plan_device *device, struct cv_error *err)
 {
