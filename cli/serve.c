@@ -212,7 +212,7 @@ int cv_cmd_serve(int argc, char **argv)
         {"--api-key", "KEY", CV_OPT_TEXT, &s.api_key, "ask clients for this key ($CARAVAN_API_KEY)"},
         {"--token", "TOKEN", CV_OPT_TEXT, &s.token, "the cluster's secret ($CARAVAN_TOKEN; made at the first start)"},
         {"--heal-timeout", "SECONDS", CV_OPT_NUMBER, &s.heal,
-         "how long requests wait when a node is lost, before they\nend with an error (2.5)"},
+         "how long requests wait when a node is lost and the others\ncannot hold the model, before they end with an error (2.5)"},
         {"--cache", "DIR", CV_OPT_TEXT, &s.cache, "hashes of models, the token (~/.cache/caravan)"},
         {"--log", "LEVEL", CV_OPT_TEXT, &s.log, "error, warn, info or debug (warn)"},
     };

@@ -62,9 +62,9 @@ static json_t *normal_messages(const json_t *messages)
     for (size_t i = 0; i < json_array_size(out); i++) {
         json_t *m = json_array_get(out, i);
         const char *role = json_string_value(json_object_get(m, "role"));
-        if (strcmp(role, "developer") == 0)
+        if (strcmp(role, "developer") == 0) /* role goes with the value it stands in */
             (void)json_object_set_new(m, "role", json_string("system"));
-        if (strcmp(role, "function") == 0)
+        else if (strcmp(role, "function") == 0)
             (void)json_object_set_new(m, "role", json_string("tool"));
         if (json_is_array(json_object_get(m, "content")))
             (void)json_object_set_new(m, "content", joined_parts(json_object_get(m, "content")));

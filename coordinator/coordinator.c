@@ -12,7 +12,7 @@
 #include "net/address.h"
 #include "registry-mirror/blob_server.h"
 
-enum { HEARTBEAT_MS = 500, SILENCE_MS = 2000, HEAL_MS = 2500, BATCH_MS = 120000, MAX_WAITING = 1024 };
+enum { HEARTBEAT_MS = 500, SILENCE_MS = 2000, HEAL_MS = 2500, HOPE_MS = 120000, BATCH_MS = 120000, MAX_WAITING = 1024 };
 
 struct cv_coordinator {
     uint64_t session;
@@ -122,6 +122,7 @@ bool cv_coordinator_open(struct cv_coordinator **out, const struct cv_coordinato
         .n_batch = c->model->n_batch,
         .max_waiting = MAX_WAITING,
         .heal_timeout_ms = o->heal_timeout_ms == 0 ? HEAL_MS : o->heal_timeout_ms,
+        .hope_timeout_ms = HOPE_MS,
         .batch_timeout_ms = o->batch_timeout_ms == 0 ? BATCH_MS : o->batch_timeout_ms,
         .on_failure = on_failure,
         .ctx = c};

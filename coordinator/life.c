@@ -515,15 +515,17 @@ static bool try_plan(struct cv_life *l)
         snprintf(text, sizeof(text), "waiting for workers: %zu of %u are here", n, l->o.min_nodes);
         say(l, text);
     } else if (ok) {
-        next_epoch(l);
         ok = make_plan(l, node, n, &err);
-        if (!ok) {
+        if (ok) {
+            next_epoch(l);
+        } else {
             say(l, err.msg);
             end_epoch(l, &err);
         }
     } else {
         say(l, err.msg);
     }
+    cv_scheduler_hope(l->o.scheduler, ok);
     cv_arena_fini(&arena);
     return ok;
 }
@@ -601,8 +603,11 @@ static void *life_main(void *arg)
         set_state(l, CV_LIFE_PLANNING, err.msg);
         if (err.code != CV_ERR_CANCEL)
             probe_nodes(l);
-        if (!served && !must_stop(l))
-            cv_sleep_ms(RETRY_MS);
+        if (!served) {
+            cv_scheduler_hope(l->o.scheduler, false);
+            if (!must_stop(l))
+                cv_sleep_ms(RETRY_MS);
+        }
     }
     set_state(l, CV_LIFE_ENDED, NULL);
     return NULL;

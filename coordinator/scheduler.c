@@ -50,7 +50,8 @@ struct cv_scheduler {
 
     struct cv_pipeline *pipeline; /* NULL: no epoch */
     bool receiver_started, broken;
-    uint64_t down_since_ms;
+    uint64_t down_since_ms; /* when the last epoch gave its last sign of life */
+    uint64_t result_ms;     /* when the last result came */
     struct cv_error down_why;
     struct flight *first, **last;
     uint32_t n_flight;
@@ -67,6 +68,7 @@ struct cv_scheduler {
 
     atomic_uint_fast64_t next_id;
     atomic_uint n_waiting;
+    atomic_bool hope;
     pthread_mutex_t lock; /* guards stats and released; a leaf */
     pthread_cond_t changed;
     struct cv_scheduler_stats stats;
@@ -275,6 +277,7 @@ static bool take_results(struct cv_scheduler *s, struct cv_msg *m, struct cv_err
     if (s->first == NULL)
         s->last = &s->first;
     s->n_flight--;
+    s->result_ms = cv_now_ms();
     cv_free(f);
     return true;
 }
@@ -423,15 +426,25 @@ static void rewind_all(struct cv_scheduler *s)
     pthread_mutex_unlock(&s->lock);
 }
 
+/* From now on there is no epoch, and really since the moment from which on a result was overdue: a node that went
+ * silent is found out late, and those who wait have waited since then. */
+static void go_down(struct cv_scheduler *s, const struct cv_error *why)
+{
+    s->down_since_ms = cv_now_ms();
+    if (s->first != NULL)
+        s->down_since_ms = s->first->sent_ms > s->result_ms ? s->first->sent_ms : s->result_ms;
+    s->down_why = *why;
+    atomic_store(&s->hope, true);
+    rewind_all(s);
+}
+
 static void fail_epoch(struct cv_scheduler *s, const struct cv_error *why)
 {
     if (s->broken || s->pipeline == NULL)
         return;
     cv_log(CV_LOG_WARN, "epoch %" PRIu64 " is broken: %s", s->pipeline->epoch, why->msg);
     s->broken = true;
-    s->down_since_ms = cv_now_ms();
-    s->down_why = *why;
-    rewind_all(s);
+    go_down(s, why);
     s->o.on_failure(s->o.ctx, s->pipeline->epoch, why);
 }
 
@@ -482,11 +495,8 @@ static void epoch_begin(struct cv_scheduler *s, struct cv_pipeline *p)
 static void epoch_end(struct cv_scheduler *s, const struct cv_error *why)
 {
     if (s->pipeline != NULL) {
-        if (!s->broken) {
-            s->down_since_ms = cv_now_ms();
-            s->down_why = *why;
-            rewind_all(s);
-        }
+        if (!s->broken)
+            go_down(s, why);
         cv_pull_shutdown(s->pipeline->pull);
         /* The receiver may be waiting for room in the queue that we are not emptying just now. */
         if (s->receiver_started) {
@@ -571,7 +581,8 @@ static void check_times(struct cv_scheduler *s)
         cv_fail(&err, CV_ERR_TIMEOUT, "no result for %.0f s", (double)(now - s->first->sent_ms) / 1000);
         fail_epoch(s, &err);
     }
-    if ((s->pipeline == NULL || s->broken) && now - s->down_since_ms > s->o.heal_timeout_ms &&
+    const uint32_t patience_ms = atomic_load(&s->hope) ? s->o.hope_timeout_ms : s->o.heal_timeout_ms;
+    if ((s->pipeline == NULL || s->broken) && now - s->down_since_ms > patience_ms &&
         (s->running != NULL || s->waiting != NULL)) {
         cv_fail(&err, CV_ERR_BUSY, "the cluster cannot serve just now: %.400s", s->down_why.msg);
         end_all(s, &err);
@@ -743,6 +754,11 @@ void cv_scheduler_epoch_end(struct cv_scheduler *s, const struct cv_error *why)
     while (s->released == before)
         pthread_cond_wait(&s->changed, &s->lock);
     pthread_mutex_unlock(&s->lock);
+}
+
+void cv_scheduler_hope(struct cv_scheduler *s, bool there_is)
+{
+    atomic_store(&s->hope, there_is);
 }
 
 void cv_scheduler_stats(struct cv_scheduler *s, struct cv_scheduler_stats *out)

@@ -2,8 +2,9 @@
  * scheduler.h - owns all sequences: makes batches of them, sends these through the pipeline, and takes the results.
  *
  * One thread. Others talk to it through its queue: submit and cancel from any thread, epochs from the control thread.
- * With no epoch running, requests wait (at most heal_timeout_ms); when one ends, running sequences keep their tokens and
- * are fed again from the beginning to the next one, so a client's stream goes on where it stopped.
+ * When an epoch ends, running sequences keep their tokens and are fed again from the beginning to the next one, so a
+ * client's stream goes on where it stopped. While the next one is on its way, requests wait; while nobody knows how to
+ * make one (cv_scheduler_hope), only until heal_timeout_ms have passed since the last one went silent.
  */
 #ifndef CV_COORDINATOR_SCHEDULER_H
 #define CV_COORDINATOR_SCHEDULER_H
@@ -17,7 +18,8 @@ struct cv_scheduler_options {
     const struct cv_vocab *vocab; /* borrowed */
     uint32_t n_slots, n_ctx, n_batch;
     uint32_t max_waiting;      /* requests without a slot; more are refused: CV_ERR_BUSY */
-    uint32_t heal_timeout_ms;  /* without an epoch for so long, requests end with an error */
+    uint32_t heal_timeout_ms;  /* with no epoch in sight for so long, requests end with an error */
+    uint32_t hope_timeout_ms;  /* the same with an epoch in sight */
     uint32_t batch_timeout_ms; /* a result overdue by so much ends the epoch */
     /* The epoch cannot go on. On the scheduler's thread; must not block. */
     void (*on_failure)(void *ctx, uint64_t epoch, const struct cv_error *why);
@@ -46,6 +48,9 @@ void cv_scheduler_cancel(struct cv_scheduler *s, uint64_t id);
 void cv_scheduler_epoch_begin(struct cv_scheduler *s, struct cv_pipeline *p);
 /* Returns when the scheduler no longer touches the pipeline. why is what clients read if nothing heals. */
 void cv_scheduler_epoch_end(struct cv_scheduler *s, const struct cv_error *why);
+
+/* With no epoch running: is another on its way? From a fault on it is believed, until somebody says otherwise. */
+void cv_scheduler_hope(struct cv_scheduler *s, bool there_is);
 
 void cv_scheduler_stats(struct cv_scheduler *s, struct cv_scheduler_stats *out);
 /* No request is running or waiting. */

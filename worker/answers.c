@@ -10,6 +10,10 @@
 void cv_worker_end_epoch(struct cv_worker *w)
 {
     pthread_mutex_lock(&w->lock);
+    /* A LOAD and a DROP may come here at the same time: the second finds nothing left to end. */
+    while (w->ending)
+        pthread_cond_wait(&w->changed, &w->lock);
+    w->ending = true;
     struct cv_pull *pull = w->pull;
     struct cv_push *push = w->push;
     if (pull != NULL)
@@ -21,6 +25,8 @@ void cv_worker_end_epoch(struct cv_worker *w)
         pthread_cond_wait(&w->changed, &w->lock);
     w->pull = NULL;
     w->push = NULL;
+    w->ending = false;
+    pthread_cond_broadcast(&w->changed);
     pthread_mutex_unlock(&w->lock);
     cv_pull_close(pull);
     cv_push_close(push, 200);

@@ -75,6 +75,7 @@ struct cv_worker {
     enum cv_carry carry_in, carry_out;
     bool epoch_served; /* the edges of epoch have been used: they are not used again */
     bool serving;      /* the step thread is between the edges */
+    bool ending;       /* somebody is closing them */
 };
 
 /* Sets state, epoch and (failed) the reason; wakes the agent. */

@@ -167,6 +167,7 @@ static void rig_open(struct rig *r, uint32_t heal_ms, uint32_t batch_ms)
                                            .n_batch = r->fake.n_batch,
                                            .max_waiting = 64,
                                            .heal_timeout_ms = heal_ms,
+                                           .hope_timeout_ms = PATIENCE_MS,
                                            .batch_timeout_ms = batch_ms,
                                            .on_failure = on_failure,
                                            .ctx = r};
@@ -538,6 +539,12 @@ static void test_without_an_epoch_requests_end_in_time(void)
     const uint64_t start = cv_now_ms();
     rig_down(&r, "node b is lost");
     submit(&r, &w, waiting);
+    cv_sleep_ms(600);
+    pthread_mutex_lock(&running->lock);
+    const bool gave_up = running->ended;
+    pthread_mutex_unlock(&running->lock);
+    CHECK(!gave_up); /* another epoch may be on its way */
+    cv_scheduler_hope(r.s, false);
     CHECK(client_wait(running, 0) && client_wait(waiting, 0));
     CHECK(cv_now_ms() - start < 3000);
     CHECK(!running->ok && !waiting->ok);
@@ -565,6 +572,7 @@ static void check_failure(struct rig *r, const char *words)
     CHECK(wait_for_failure(r));
     CHECK_CONTAINS(r->failed_why.msg, words);
     rig_down(r, "it failed");
+    cv_scheduler_hope(r->s, false);
     CHECK(client_wait(c, 0));
     CHECK(!c->ok);
     client_free(c);
