@@ -128,11 +128,11 @@ static uint32_t smaller_weights(struct trial *t)
     return lo;
 }
 
-/* The smallest node that helps, in steps of 64 MiB. */
+/* The smallest node that helps, in steps of 64 MiB; of 1 MiB for small models. */
 static uint64_t one_more(struct trial *t, uint64_t need)
 {
     const struct cv_plan_cluster *c = t->k->cluster;
-    const uint64_t step = (uint64_t)64 << 20;
+    const uint64_t step = (uint64_t)(need < (uint64_t)4 << 30 ? 1 : 64) << 20;
     struct cv_plan_device *dev = cv_arena_calloc(t->layers, (size_t)c->n_device + 1, sizeof(*dev));
     if (dev == NULL || c->n_device == CV_MAX_NODES) {
         t->broken = t->broken || dev == NULL;
