@@ -126,14 +126,13 @@ class Cluster:
         return self
 
     def __exit__(self, kind, value, trace):
-        for p in [self.serve] + self.workers:
-            if not p.running():
-                continue
-            if kind is None:
-                code = p.stop()
-                assert code == 0, "%s: exit code %s after SIGTERM\n%s" % (p.name, code, p.output()[-2000:])
-            else:
+        alive = [p for p in [self.serve] + self.workers if p.running()]
+        if kind is not None:
+            for p in alive:
                 p.kill()
+            return
+        for p, code in zip(alive, together([p.stop for p in alive])):
+            assert code == 0, "%s: exit code %s after SIGTERM\n%s" % (p.name, code, p.output()[-2000:])
 
     # ---- asking ----
 
