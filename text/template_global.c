@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/utf8.h"
 #include "text/template_run.h"
 
 static bool call_range(struct cv_tmpl_run *r, struct cv_value self, const struct cv_tmpl_args *args,
@@ -143,8 +144,13 @@ static bool call_raise(struct cv_tmpl_run *r, struct cv_value self, const struct
     (void)out;
     if (!cv_tmpl_bind(r, "raise_exception", args, names, 1, 1, &message) || !cv_tmpl_to_str(r, message, &message))
         return false;
-    /* the template's own words, without a place: they are meant for the user */
-    return cv_fail(r->err, CV_ERR_ARG, "%.*s", (int)(message.len < 500 ? message.len : 500), message.as.s);
+    /* the template's own words, without a place: they are meant for the user. A NUL would hide the rest. */
+    char text[500];
+    const size_t n = message.len < sizeof(text) ? message.len : sizeof(text) - 1;
+    for (size_t k = 0; k < n; k++)
+        text[k] = message.as.s[k] == '\0' ? ' ' : message.as.s[k];
+    text[cv_utf8_valid_prefix(text, n)] = '\0';
+    return cv_fail(r->err, CV_ERR_ARG, "%s", text[0] == '\0' ? "the chat template refuses these messages" : text);
 }
 
 /* One directive; text has 64 bytes. False: Python's C library would not know it either. */

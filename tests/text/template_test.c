@@ -363,6 +363,8 @@ static void test_errors_of_a_render_name_line_and_column(void)
     };
     static const struct sample raised[] = {
         {"{{ raise_exception('Only user roles: ' ~ i) }}", "Only user roles: 42"},
+        {"{{ raise_exception('a\\x00b') }}", "a b"},
+        {"{{ raise_exception('') }}", "the chat template refuses these messages"},
     };
     check_errors(samples, CV_COUNT(samples), CV_ERR_FORMAT);
     check_errors(raised, CV_COUNT(raised), CV_ERR_ARG);
