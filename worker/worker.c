@@ -16,7 +16,7 @@
 #include "net/address.h"
 #include "worker/internal.h"
 
-enum { HEARTBEAT_MS = 500, HELLO_RETRY_MS = 500, CALL_MS = 2000 };
+enum { HEARTBEAT_MS = 500, HELLO_RETRY_MS = 500, CALL_MS = 2000, BYE_MS = 400 };
 
 static struct timespec after_ms(uint32_t ms)
 {
@@ -339,13 +339,17 @@ fail:
     return cv_wrap(err, "worker");
 }
 
+/* On a connection of its own: the agent's may be waiting for a coordinator that is gone, and was shut down. */
 static void say_bye(struct cv_worker *w)
 {
     struct cv_arena arena = {.max_bytes = 1 << 16};
     struct cv_ctl_reply reply;
     struct cv_error unused;
+    struct cv_peer *peer = NULL;
     struct cv_ctl_request r = {.kind = CV_CTL_BYE, .u.bye = {.node_id = w->node_id, .reason = "it was stopped"}};
-    (void)cv_peer_ask(w->coordinator, &r, &reply, &arena, 500, &unused);
+    if (cv_peer_open(&peer, w->options.coordinator, w->options.token, w->session, NULL, NULL, &unused))
+        (void)cv_peer_ask(peer, &r, &reply, &arena, BYE_MS, &unused);
+    cv_peer_close(peer);
     cv_arena_fini(&arena);
 }
 
@@ -359,6 +363,7 @@ void cv_worker_close(struct cv_worker *w)
     pthread_cond_broadcast(&w->changed);
     pthread_mutex_unlock(&w->lock);
     if (w->agent_started) {
+        cv_peer_shutdown(w->coordinator);
         pthread_join(w->agent_thread, NULL);
         if (w->joined)
             say_bye(w);
