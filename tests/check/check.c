@@ -79,6 +79,11 @@ void check_skip(const char *why)
     longjmp(case_end, 1);
 }
 
+void check_rewind(void)
+{
+    state = seed;
+}
+
 uint64_t check_rand(void)
 {
     uint64_t z = state += 0x9E3779B97F4A7C15u;

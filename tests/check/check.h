@@ -47,7 +47,8 @@ void check_contains(const char *s, const char *part, const char *what, const cha
 void check_ok(bool ok, const struct cv_error *err, const char *what, const char *file, int line);
 void check_skip(const char *why);
 
-/* Random numbers of the case (splitmix64). */
+/* Random numbers of the case (splitmix64). check_rewind: from the seed again. */
+void check_rewind(void);
 uint64_t check_rand(void);
 uint64_t check_below(uint64_t n); /* 0..n-1 */
 double check_uniform(void);       /* [0, 1) */
