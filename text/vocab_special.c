@@ -25,8 +25,8 @@ static const char *const eot_texts[] = {
     "<EOT>",
     "_<EOT>",
     "[EOT]",
-    "<\xEF\xBD\x9C"
-    "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>",
+    ("<\xEF\xBD\x9C"
+     "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>"),
     "<end_of_utterance>",
 };
 
@@ -52,8 +52,8 @@ static const char *const eog_texts[] = {
     "<eos>",
     "<turn|>",
     "<|tool_response>",
-    "<\xEF\xBD\x9C"
-    "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>",
+    ("<\xEF\xBD\x9C"
+     "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>"),
     "[e~[",
 };
 
@@ -64,9 +64,9 @@ static const char *const fim_file_texts[] = {"<|file_sep|>"};
 static const char *const fim_prefix_texts[] = {"<|fim_prefix|>",
                                                "<fim-prefix>",
                                                "<fim_prefix>",
-                                               "<\xEF\xBD\x9C"
-                                               "fim\xE2\x96\x81"
-                                               "begin\xEF\xBD\x9C>",
+                                               ("<\xEF\xBD\x9C"
+                                                "fim\xE2\x96\x81"
+                                                "begin\xEF\xBD\x9C>"),
                                                "<PRE>",
                                                "\xE2\x96\x81<PRE>",
                                                "<|code_prefix|>",
@@ -74,8 +74,8 @@ static const char *const fim_prefix_texts[] = {"<|fim_prefix|>",
 static const char *const fim_suffix_texts[] = {"<|fim_suffix|>",
                                                "<fim-suffix>",
                                                "<fim_suffix>",
-                                               "<\xEF\xBD\x9C"
-                                               "fim\xE2\x96\x81hole\xEF\xBD\x9C>",
+                                               ("<\xEF\xBD\x9C"
+                                                "fim\xE2\x96\x81hole\xEF\xBD\x9C>"),
                                                "<SUF>",
                                                "\xE2\x96\x81<SUF>",
                                                "<|code_suffix|>",
@@ -83,9 +83,9 @@ static const char *const fim_suffix_texts[] = {"<|fim_suffix|>",
 static const char *const fim_middle_texts[] = {"<|fim_middle|>",
                                                "<fim-middle>",
                                                "<fim_middle>",
-                                               "<\xEF\xBD\x9C"
-                                               "fim\xE2\x96\x81"
-                                               "end\xEF\xBD\x9C>",
+                                               ("<\xEF\xBD\x9C"
+                                                "fim\xE2\x96\x81"
+                                                "end\xEF\xBD\x9C>"),
                                                "<MID>",
                                                "\xE2\x96\x81<MID>",
                                                "<|code_middle|>",
