@@ -90,14 +90,14 @@ static bool name_taken(struct cv_members *m, const char *name)
     return false;
 }
 
-static void lose(struct cv_members *m, struct entry *e, const char *why)
+static void lose(struct cv_members *m, struct entry *e, enum cv_log_level level, const char *why)
 {
     if (!e->node.alive)
         return;
     e->node.alive = false;
     snprintf(e->node.lost_why, sizeof(e->node.lost_why), "%s", why);
     m->n_alive--;
-    cv_log(CV_LOG_WARN, "node %s is lost: %s", e->node.name, why);
+    cv_log(level, "node %s is lost: %s", e->node.name, why);
     note_change(m);
 }
 
@@ -208,7 +208,7 @@ void cv_members_answer(struct cv_members *m, const struct cv_ctl_request *reques
     case CV_CTL_BYE:
         e = find(m, request->u.bye.node_id);
         if (e != NULL && e->node.session == request->session)
-            lose(m, e, request->u.bye.reason[0] != '\0' ? request->u.bye.reason : "it left");
+            lose(m, e, CV_LOG_INFO, request->u.bye.reason[0] != '\0' ? request->u.bye.reason : "it left");
         break;
     default:
         ok = cv_fail(&err, CV_ERR_ARG, "a coordinator does not answer %s", cv_ctl_kind_name(request->kind));
@@ -239,7 +239,7 @@ void cv_members_sweep(struct cv_members *m, uint64_t now_ms)
         char why[64];
         if (e->node.alive && silent > m->options.silence_ms) {
             snprintf(why, sizeof(why), "silent for %.1f s", (double)silent / 1000.0);
-            lose(m, e, why);
+            lose(m, e, CV_LOG_WARN, why);
         }
         if (!e->node.alive && silent > DEAD_SHOWN_MS) {
             *at = e->next;
@@ -258,7 +258,7 @@ void cv_members_lose(struct cv_members *m, uint64_t node_id, const char *why)
     pthread_mutex_lock(&m->lock);
     struct entry *e = find(m, node_id);
     if (e != NULL)
-        lose(m, e, why);
+        lose(m, e, CV_LOG_WARN, why);
     pthread_mutex_unlock(&m->lock);
 }
 

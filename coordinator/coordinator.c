@@ -135,6 +135,7 @@ bool cv_coordinator_open(struct cv_coordinator **out, const struct cv_coordinato
                                          .token = o->token,
                                          .session = c->session,
                                          .local_address = c->near_address,
+                                         .local = o->local,
                                          .data_host = c->data_host,
                                          .blob_url = c->blob_url,
                                          .cache_dir = o->cache_dir,

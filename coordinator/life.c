@@ -512,8 +512,10 @@ static bool try_plan(struct cv_life *l)
     bool ok = cv_members_list(l->o.members, false, &node, &n, &arena, &err);
     if (ok && n < l->o.min_nodes) {
         ok = false;
-        snprintf(text, sizeof(text), "waiting for workers: %zu of %u are here", n, l->o.min_nodes);
-        say(l, text);
+        const uint32_t own = l->o.local ? 1 : 0; /* joins by itself, in a moment */
+        snprintf(text, sizeof(text), "waiting for workers: %zu of %u are here", n > own ? n - own : 0, l->o.min_nodes - own);
+        if (l->o.min_nodes > own)
+            say(l, text);
     } else if (ok) {
         ok = make_plan(l, node, n, &err);
         if (ok) {

@@ -35,6 +35,7 @@ struct cv_life_options { /* borrowed for the life's life */
     const char *token;      /* of the cluster; NULL: none */
     uint64_t session;
     const char *local_address; /* calls of a worker in this process begin with it */
+    bool local;             /* there will be one */
     const char *data_host;  /* where the edge home listens */
     const char *blob_url;   /* "http://host:port": where workers fetch from */
     const char *cache_dir;  /* for digests; NULL: none is kept */
