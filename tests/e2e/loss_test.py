@@ -11,7 +11,7 @@ from harness import Run, wait_for
 run = Run(sys.argv)
 # 12 MB of weights in 8 layers; slow enough per token to be interrupted in the middle.
 MODEL = run.make_model("model", *"--layers 8 --embd 256 --ff 768 --heads 4 --kv-heads 2 --ctx 2048 --type F16".split())
-ASK = {"prompt": "once upon a time", "max_tokens": 400, "temperature": 0, "ignore_eos": True}
+ASK = {"prompt": "once upon a time", "max_tokens": 150 if run.sanitized else 400, "temperature": 0, "ignore_eos": True}
 SERVE = ["--ctx", "1024", "--carry", "f32", "--log", "info"]
 
 
@@ -146,12 +146,13 @@ def prepare():
 prepare()
 for number, word in ((signal.SIGKILL, "killed"), (signal.SIGSTOP, "stopped")):
     for which, place in ((0, "first"), (1, "middle"), (2, "last")):
-        if number == signal.SIGSTOP and which == 0:
+        if (number == signal.SIGSTOP and which == 0) or (run.sanitized and which != 1):
             continue
         run.case("the %s of three is %s, nobody can take over: an error within 3 s" % (place, word),
                  dies_with_no_way_on, number, which)
 run.case("the middle of three is killed: the others go on with the same text", dies_and_the_others_go_on, signal.SIGKILL, 1)
-run.case("the last of three is killed: the others go on with the same text", dies_and_the_others_go_on, signal.SIGKILL, -1)
+if not run.sanitized:
+    run.case("the last of three is killed: the others go on with the same text", dies_and_the_others_go_on, signal.SIGKILL, -1)
 run.case("the first of three hangs: the others go on with the same text", dies_and_the_others_go_on, signal.SIGSTOP, 0)
 run.case("a worker leaves politely: the other goes on", leaves_politely)
 run.case("a coordinator that died comes back, and its workers with it", coordinator_comes_back)
