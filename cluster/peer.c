@@ -42,10 +42,10 @@ bool cv_peer_ask(struct cv_peer *p, struct cv_ctl_request *r, struct cv_ctl_repl
     r->session = p->session;
     bool ok = cv_ctl_request_encode(r, &question, err) &&
               cv_call(p->caller, question.data, question.len, &answer, timeout_ms, err) &&
-              cv_ctl_reply_decode(reply, answer.data, answer.len, arena, err) && cv_ctl_reply_check(reply, r->kind, err);
+              cv_ctl_reply_decode(reply, answer.data, answer.len, arena, err);
     cv_buf_fini(&answer);
     cv_buf_fini(&question);
-    return ok || cv_wrap(err, "%s", cv_ctl_kind_name(r->kind));
+    return ok ? cv_ctl_reply_check(reply, r->kind, err) : cv_wrap(err, "%s", cv_ctl_kind_name(r->kind));
 }
 
 void cv_peer_shutdown(struct cv_peer *p)

@@ -11,7 +11,7 @@ STEPS = [
     ("tsan", ["--quiet", "--only-threads", "--timeout", "1200"]),
 ]
 CLOSING = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped$")
-THREADED = "base_test|edge|call_test|seal|http_test|layers|members|worker|coordinator|kv_test|rows_test|stage_test|e2e_loss"
+THREADED = "base_test|edge|call_test|seal|http_test|layers|members|worker|coordinator|kv_test|rows_test|stage_test|e2e_loss|e2e_api"
 
 
 def main():
