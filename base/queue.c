@@ -1,10 +1,9 @@
 #include "base/queue.h"
 
-#include <errno.h>
 #include <pthread.h>
-#include <time.h>
 
 #include "base/mem.h"
+#include "base/wait.h"
 
 struct cv_queue {
     pthread_mutex_t lock;
@@ -23,13 +22,11 @@ struct cv_queue *cv_queue_new(size_t capacity)
     if (q == NULL)
         return NULL;
     q->cap = capacity;
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&q->lock, NULL);
-    pthread_cond_init(&q->may_pop, &attr);
-    pthread_cond_init(&q->may_push, &attr);
-    pthread_condattr_destroy(&attr);
+    if (!cv_cond_init(&q->may_pop) || !cv_cond_init(&q->may_push)) {
+        cv_free(q);
+        return NULL;
+    }
     return q;
 }
 
@@ -43,36 +40,13 @@ void cv_queue_free(struct cv_queue *q)
     cv_free(q);
 }
 
-static struct timespec deadline_after(int64_t ms)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    t.tv_sec += (time_t)(ms / 1000);
-    t.tv_nsec += (long)(ms % 1000) * 1000000L;
-    if (t.tv_nsec >= 1000000000L) {
-        t.tv_nsec -= 1000000000L;
-        t.tv_sec++;
-    }
-    return t;
-}
-
-/* Waits once on cond; false when the deadline has passed. */
-static bool wait_on(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t timeout_ms, const struct timespec *deadline)
-{
-    if (timeout_ms == 0)
-        return false;
-    if (timeout_ms < 0)
-        return pthread_cond_wait(cond, lock) == 0;
-    return pthread_cond_timedwait(cond, lock, deadline) != ETIMEDOUT;
-}
-
 enum cv_queue_status cv_queue_push(struct cv_queue *q, void *item, int64_t timeout_ms)
 {
-    const struct timespec deadline = deadline_after(timeout_ms > 0 ? timeout_ms : 0);
+    const int64_t deadline = cv_deadline_ms(timeout_ms);
     enum cv_queue_status status = CV_QUEUE_OK;
     pthread_mutex_lock(&q->lock);
     while (!q->closed && q->len == q->cap && status == CV_QUEUE_OK)
-        if (!wait_on(&q->may_push, &q->lock, timeout_ms, &deadline) && q->len == q->cap)
+        if (!cv_cond_wait(&q->may_push, &q->lock, deadline) && q->len == q->cap)
             status = CV_QUEUE_TIMEOUT;
     if (q->closed)
         status = CV_QUEUE_CLOSED;
@@ -86,13 +60,13 @@ enum cv_queue_status cv_queue_push(struct cv_queue *q, void *item, int64_t timeo
 
 enum cv_queue_status cv_queue_pop(struct cv_queue *q, void **item, int64_t timeout_ms)
 {
-    const struct timespec deadline = deadline_after(timeout_ms > 0 ? timeout_ms : 0);
+    const int64_t deadline = cv_deadline_ms(timeout_ms);
     enum cv_queue_status status = CV_QUEUE_OK;
     pthread_mutex_lock(&q->lock);
     while (q->len == 0 && status == CV_QUEUE_OK) {
         if (q->closed)
             status = CV_QUEUE_CLOSED;
-        else if (!wait_on(&q->may_pop, &q->lock, timeout_ms, &deadline) && q->len == 0)
+        else if (!cv_cond_wait(&q->may_pop, &q->lock, deadline) && q->len == 0)
             status = q->closed ? CV_QUEUE_CLOSED : CV_QUEUE_TIMEOUT;
     }
     if (status == CV_QUEUE_OK) {

@@ -1,15 +1,14 @@
 #include "cluster/members.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/wait.h"
 
 enum { DEAD_SHOWN_MS = 60 * 1000 };
 
@@ -38,12 +37,11 @@ bool cv_members_new(struct cv_members **out, const struct cv_members_options *op
     m->last = &m->first;
     m->next_id = 1;
     m->version = 1;
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&m->lock, NULL);
-    pthread_cond_init(&m->changed, &attr);
-    pthread_condattr_destroy(&attr);
+    if (!cv_cond_init(&m->changed)) {
+        cv_free(m);
+        return cv_fail(err, CV_ERR_NOMEM, "table of nodes: no condition to wait on");
+    }
     *out = m;
     return true;
 }
@@ -264,18 +262,10 @@ void cv_members_lose(struct cv_members *m, uint64_t node_id, const char *why)
 
 bool cv_members_wait(struct cv_members *m, uint64_t *version, uint32_t timeout_ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += timeout_ms / 1000;
-    until.tv_nsec += (long)(timeout_ms % 1000) * 1000000L;
-    if (until.tv_nsec >= 1000000000L) {
-        until.tv_nsec -= 1000000000L;
-        until.tv_sec++;
-    }
+    const int64_t until = cv_deadline_ms(timeout_ms);
     pthread_mutex_lock(&m->lock);
-    int rc = 0;
-    while (m->version == *version && rc != ETIMEDOUT)
-        rc = pthread_cond_timedwait(&m->changed, &m->lock, &until);
+    while (m->version == *version && cv_cond_wait(&m->changed, &m->lock, until))
+        continue;
     const bool changed = m->version != *version;
     *version = m->version;
     pthread_mutex_unlock(&m->lock);

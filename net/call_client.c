@@ -57,7 +57,7 @@ bool cv_caller_open(struct cv_caller **out, const struct cv_caller_options *opti
         options->max_bytes != 0 && options->max_bytes < CV_MAX_CALL_BYTES ? options->max_bytes : CV_MAX_CALL_BYTES;
     c->on_lost = options->on_lost;
     c->ctx = options->ctx;
-    c->has_turn = cv_net_cond_init(&c->turn);
+    c->has_turn = cv_cond_init(&c->turn);
     if (!c->has_turn) {
         cv_fail(err, CV_ERR_INTERNAL, "no condition variable");
         goto fail;
@@ -98,7 +98,7 @@ static bool take_turn(struct cv_caller *c, int64_t deadline, int timeout_ms, str
     bool in_time = true;
     pthread_mutex_lock(&c->lock);
     while (c->busy && !c->shut && in_time)
-        in_time = cv_net_cond_wait(&c->turn, &c->lock, deadline);
+        in_time = cv_cond_wait(&c->turn, &c->lock, deadline);
     const bool shut = c->shut, mine = !c->busy && !shut;
     c->busy = c->busy || mine;
     pthread_mutex_unlock(&c->lock);
@@ -124,7 +124,7 @@ static int transfer(struct cv_caller *c, enum step step, int64_t deadline)
     const bool shut = c->shut;
     if (!shut) {
         cv_net_give();
-        int left = cv_net_remaining_ms(deadline);
+        int left = cv_remaining_ms(deadline);
         nng_aio_set_timeout(c->aio, left < 0 ? NNG_DURATION_INFINITE : left > 0 ? left : 1);
         if (step == SEND)
             CV_NNG_SEND_AIO(c->socket, c->aio);
@@ -198,7 +198,7 @@ static bool ask(struct cv_caller *c, const void *request, size_t len, struct cv_
 bool cv_call(struct cv_caller *c, const void *request, size_t len, struct cv_buf *reply, int timeout_ms,
              struct cv_error *err)
 {
-    const int64_t deadline = cv_net_deadline_ms(timeout_ms);
+    const int64_t deadline = cv_deadline_ms(timeout_ms);
     if (len > c->max_bytes)
         return cv_fail(err, CV_ERR_LIMIT, "%s: question of %zu bytes, the limit is %zu", c->address, len, c->max_bytes);
     if (!take_turn(c, deadline, timeout_ms, err))

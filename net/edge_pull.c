@@ -203,10 +203,10 @@ static nng_msg *next_message(struct cv_pull *p, int timeout_ms, struct cv_error 
 
 bool cv_pull_recv(struct cv_pull *p, struct cv_msg **out, int timeout_ms, struct cv_error *err)
 {
-    const int64_t deadline = cv_net_deadline_ms(timeout_ms);
+    const int64_t deadline = cv_deadline_ms(timeout_ms);
     for (;;) {
         struct cv_error why;
-        nng_msg *m = next_message(p, cv_net_remaining_ms(deadline), &why);
+        nng_msg *m = next_message(p, cv_remaining_ms(deadline), &why);
         if (m == NULL) {
             if (why.code == CV_ERR_BUSY)
                 continue;

@@ -2,24 +2,14 @@
 #ifndef CV_NET_INTERNAL_H
 #define CV_NET_INTERNAL_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <time.h>
 
 #include "base/error.h"
+#include "base/wait.h"
 
 /* A port of host that nobody listens on at this moment. */
 bool cv_net_free_port(const char *host, uint16_t *port, struct cv_error *err);
-
-/* Milliseconds from now to deadline_ms (cv_now_ms), at least 0; -1 for no deadline (INT64_MAX). */
-int cv_net_remaining_ms(int64_t deadline_ms);
-int64_t cv_net_deadline_ms(int timeout_ms);
-
-/* A condition that waits by the monotonic clock. */
-bool cv_net_cond_init(pthread_cond_t *c);
-/* false: timeout_ms is over (< 0: never). */
-bool cv_net_cond_wait(pthread_cond_t *c, pthread_mutex_t *m, int64_t deadline_ms);
 
 /* A socket whose owner is done with it; the first member of the owner's struct. */
 struct cv_net_retired {

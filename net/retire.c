@@ -30,9 +30,9 @@ static void *close_quiet_ones(void *arg)
     for (;;) {
         struct cv_net_retired *r = first;
         if (r == NULL) {
-            (void)cv_net_cond_wait(&more, &lock, INT64_MAX);
+            (void)cv_cond_wait(&more, &lock, CV_NEVER);
         } else if (cv_now_ms() < r->when_ms) {
-            (void)cv_net_cond_wait(&more, &lock, (int64_t)r->when_ms);
+            (void)cv_cond_wait(&more, &lock, (int64_t)r->when_ms);
         } else {
             first = r->next;
             if (first == NULL)
@@ -68,7 +68,7 @@ static void start(void)
 {
     pthread_t thread;
     pthread_attr_t attr;
-    if (!cv_net_cond_init(&more) || pthread_attr_init(&attr) != 0)
+    if (!cv_cond_init(&more) || pthread_attr_init(&attr) != 0)
         return;
     running = pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED) == 0 &&
               pthread_create(&thread, &attr, close_quiet_ones, NULL) == 0;

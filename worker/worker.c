@@ -1,35 +1,21 @@
 /* worker.c - the worker's life: start, the step thread's orders, the agent's heartbeats, the end. */
 #include "worker/worker.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/size.h"
+#include "base/wait.h"
 #include "engine/cpu/matrix.h"
 #include "net/address.h"
 #include "worker/internal.h"
 
 enum { HEARTBEAT_MS = 500, HELLO_RETRY_MS = 500, CALL_MS = 2000, BYE_MS = 400 };
-
-static struct timespec after_ms(uint32_t ms)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    t.tv_sec += ms / 1000;
-    t.tv_nsec += (long)(ms % 1000) * 1000000L;
-    if (t.tv_nsec >= 1000000000L) {
-        t.tv_nsec -= 1000000000L;
-        t.tv_sec++;
-    }
-    return t;
-}
 
 void cv_worker_set_state(struct cv_worker *w, enum cv_node_state state, uint64_t epoch, const struct cv_error *why)
 {
@@ -60,12 +46,11 @@ void cv_worker_status(struct cv_worker *w, struct cv_ctl_status *out, char text[
 
 void cv_worker_wait(struct cv_worker *w, uint32_t timeout_ms)
 {
-    const struct timespec until = after_ms(timeout_ms);
+    const int64_t until = cv_deadline_ms(timeout_ms);
     pthread_mutex_lock(&w->lock);
     const uint64_t seen = w->news;
-    int rc = 0;
-    while (w->news == seen && rc != ETIMEDOUT)
-        rc = pthread_cond_timedwait(&w->changed, &w->lock, &until);
+    while (w->news == seen && cv_cond_wait(&w->changed, &w->lock, until))
+        continue;
     pthread_mutex_unlock(&w->lock);
 }
 
@@ -242,13 +227,13 @@ static void *agent_main(void *arg)
             continue;
         }
         if (!ok && !complained && err.code != CV_ERR_CANCEL)
-            cv_log(CV_LOG_WARN, "no word from the coordinator at %s: %s (still trying)", w->options.coordinator, err.msg);
+            cv_log(CV_LOG_WARN, "no word from the coordinator at %s: %s (still trying)", w->options.coordinator,
+                   err.msg);
         complained = !ok;
-        const struct timespec until = after_ms(ok ? interval_ms : HELLO_RETRY_MS);
+        const int64_t until = cv_deadline_ms(ok ? interval_ms : HELLO_RETRY_MS);
         pthread_mutex_lock(&w->lock);
-        int rc = 0;
-        while (!w->stop && rc != ETIMEDOUT && (w->news == seen || !ok))
-            rc = pthread_cond_timedwait(&w->changed, &w->lock, &until);
+        while (!w->stop && (w->news == seen || !ok) && cv_cond_wait(&w->changed, &w->lock, until))
+            continue;
     }
     pthread_mutex_unlock(&w->lock);
     return NULL;
@@ -263,7 +248,8 @@ static bool choose_addresses(struct cv_worker *w, char *listen, size_t n, struct
         return false;
     if (coordinator.inproc) {
         snprintf(listen, n, "%s-worker", w->options.coordinator);
-        return w->options.data_host != NULL || cv_fail(err, CV_ERR_ARG, "a worker in the coordinator's process needs a data host");
+        return w->options.data_host != NULL ||
+               cv_fail(err, CV_ERR_ARG, "a worker in the coordinator's process needs a data host");
     }
     if (w->options.data_host == NULL) {
         if (!cv_address_local_towards(&coordinator, w->own_host, err))
@@ -303,12 +289,11 @@ bool cv_worker_open(struct cv_worker **out, const struct cv_worker_options *opti
         return cv_fail(err, CV_ERR_NOMEM, "worker: out of memory");
     w->options = *options;
     w->status.text = w->status_text;
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&w->lock, NULL);
-    pthread_cond_init(&w->changed, &attr);
-    pthread_condattr_destroy(&attr);
+    if (!cv_cond_init(&w->changed)) {
+        cv_free(w);
+        return cv_fail(err, CV_ERR_NOMEM, "worker: no condition to wait on");
+    }
     if (options->name != NULL)
         snprintf(w->name, sizeof(w->name), "%s", options->name);
     else if (gethostname(w->name, sizeof(w->name) - 1) != 0)

@@ -1,23 +1,24 @@
-/* wait.c - deadlines. */
+#include "base/wait.h"
+
 #include <limits.h>
+#include <time.h>
 
 #include "base/clock.h"
-#include "net/internal.h"
 
-int64_t cv_net_deadline_ms(int timeout_ms)
+int64_t cv_deadline_ms(int64_t timeout_ms)
 {
-    return timeout_ms < 0 ? INT64_MAX : (int64_t)cv_now_ms() + timeout_ms;
+    return timeout_ms < 0 ? CV_NEVER : (int64_t)cv_now_ms() + timeout_ms;
 }
 
-int cv_net_remaining_ms(int64_t deadline_ms)
+int cv_remaining_ms(int64_t deadline_ms)
 {
-    if (deadline_ms == INT64_MAX)
+    if (deadline_ms == CV_NEVER)
         return -1;
     int64_t left = deadline_ms - (int64_t)cv_now_ms();
     return left < 0 ? 0 : left > INT_MAX ? INT_MAX : (int)left;
 }
 
-bool cv_net_cond_init(pthread_cond_t *c)
+bool cv_cond_init(pthread_cond_t *c)
 {
     pthread_condattr_t attr;
     if (pthread_condattr_init(&attr) != 0)
@@ -27,9 +28,9 @@ bool cv_net_cond_init(pthread_cond_t *c)
     return ok;
 }
 
-bool cv_net_cond_wait(pthread_cond_t *c, pthread_mutex_t *m, int64_t deadline_ms)
+bool cv_cond_wait(pthread_cond_t *c, pthread_mutex_t *m, int64_t deadline_ms)
 {
-    if (deadline_ms == INT64_MAX)
+    if (deadline_ms == CV_NEVER)
         return pthread_cond_wait(c, m) == 0;
     struct timespec at = {.tv_sec = deadline_ms / 1000, .tv_nsec = deadline_ms % 1000 * 1000000};
     return pthread_cond_timedwait(c, m, &at) == 0;
