@@ -74,7 +74,7 @@ grep -q '^Serving ' "$work/serve.log" || { cat "$work"/*.log >&2; echo "Not serv
 grep -v '^loading\|^waiting\|^reading\|^Add a machine' "$work/serve.log"
 
 step "Asking over HTTP: $question"
-"$caravan" run --url "http://$http" --max-tokens 200 --verbose "$question"
+"$caravan" run --url "http://$http" --max-tokens 200 --temperature 0 --verbose "$question"
 
 if [ -n "$stay" ]; then
     name=$(basename "$model" .gguf)
