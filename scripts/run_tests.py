@@ -64,8 +64,10 @@ def main():
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     total = [0, 0, 0]
     if not opt.only and not opt.match:
-        total = list(run("layers", [sys.executable, os.path.join(root, "scripts", "check_layers.py")], root, 60,
-                         os.environ, opt.quiet))
+        for name in ("layers", "symbols"):
+            checked = run(name, [sys.executable, os.path.join(root, "scripts", "check_%s.py" % name), opt.build], root, 300,
+                          os.environ, opt.quiet)
+            total = [a + b for a, b in zip(total, checked)]
     for test in tests:
         name = test["name"]
         if opt.only not in name or (opt.match and not re.search(opt.match, name)) or (opt.exclude and re.search(opt.exclude, name)):
