@@ -3,8 +3,8 @@
 
     compare.py MODEL.gguf --peer-python PYTHON [--peer-script FILE] [--rounds 4] [--threads 2] [--prompt 512] [--gen 32]
 
-PYTHON has llama-cpp-python installed, built for this very machine. Where a hypervisor shows AMX and forbids it (llama.cpp
-then ends with a fault in its AMX kernels), build it without:
+PYTHON has llama-cpp-python installed, built for this very machine. Where its native build ends with a fault in its AMX
+kernels, build it without them:
 
     CMAKE_ARGS="-DGGML_NATIVE=OFF -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON -DGGML_BMI2=ON -DGGML_AVX512=ON
                 -DGGML_AVX512_VBMI=ON -DGGML_AVX512_VNNI=ON -DGGML_AVX512_BF16=ON -DGGML_AVX_VNNI=ON"
