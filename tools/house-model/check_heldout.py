@@ -66,6 +66,11 @@ def ask(url, case, model):
     return message.get("content") or "", message.get("tool_calls")
 
 
+def first_model(url):
+    with urllib.request.urlopen(url.rstrip("/") + "/v1/models", timeout=30) as answer:
+        return json.load(answer)["data"][0]["id"]
+
+
 def main():
     here = pathlib.Path(__file__).resolve().parents[2] / "models" / "heldout"
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -73,9 +78,14 @@ def main():
     p.add_argument("--cases", type=pathlib.Path, default=here, help="folder of *.jsonl files")
     p.add_argument("--only", help="one skill")
     p.add_argument("--limit-cases", type=int, help="no more than this many of each skill")
-    p.add_argument("--model", default="house")
+    p.add_argument("--model", help="(the first that the server has)")
     p.add_argument("--show", action="store_true", help="print the answers that are wrong")
     args = p.parse_args()
+    try:
+        model = args.model or first_model(args.url)
+    except (OSError, ValueError, LookupError) as e:
+        print("{}: {}".format(args.url, e), file=sys.stderr)
+        return 2
     low = 0
     for path in sorted(args.cases.glob("*.jsonl")):
         cases = load(path)[:args.limit_cases]
@@ -85,7 +95,7 @@ def main():
         right = 0
         for case in cases:
             try:
-                content, calls = ask(args.url, case, args.model)
+                content, calls = ask(args.url, case, model)
             except (OSError, ValueError, LookupError) as e:
                 print("{}: {}".format(args.url, e), file=sys.stderr)
                 return 2
